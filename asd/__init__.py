@@ -1,0 +1,1 @@
+"""Classical anomalous sound detection for machine condition monitoring."""
