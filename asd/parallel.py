@@ -1,0 +1,117 @@
+"""One map over clips: this machine's cores, and the progress bar.
+
+Conventions: results come in the order of the items, the same whatever the number of workers; BLAS
+and OpenMP run one thread a worker.
+"""
+
+import os
+import sys
+import warnings
+
+from asd.audio import AudioError, DataError
+
+BATCH = 4  # clips sent to a worker at once: few, so that no worker is left waiting at the end
+
+
+class WorkerError(DataError):
+    """A worker process died."""
+
+
+class ClipMap:
+    """Applies functions to clips, in worker processes where more than one is asked for.
+
+    Parameters
+    ----------
+    jobs : int, optional
+        Worker processes; default all cores this process may use. One means this process.
+    progress : bool
+        Whether to draw a progress bar on stderr.
+    """
+
+    def __init__(self, jobs=None, *, progress=False):
+        self.jobs = jobs or available_cores()
+        self.progress = progress
+
+    def __call__(self, function, items, description=""):
+        """`[function(item) for item in items]`, with what a clip lacks in its place.
+
+        Parameters
+        ----------
+        function : callable
+            Importable by name, or a `functools.partial` of such, so that workers can be sent it.
+        items : sequence
+        description : str
+            Stands before the progress bar.
+
+        Returns
+        -------
+        list
+            Results in the order of the items; an `AudioError` that a call raised stands for its result.
+
+        Raises
+        ------
+        WorkerError
+            If a worker process died.
+
+        Warns
+        -----
+        Whatever the calls warn of, again in this process.
+        """
+        from tqdm import tqdm
+
+        results = []
+        bar = tqdm(
+            total=len(items),
+            desc=description,
+            unit="clip",
+            disable=not self.progress,
+            mininterval=0.2 if sys.stderr.isatty() else 5,
+            dynamic_ncols=True,
+        )
+        with bar:
+            for result, caught in self._run(function, items):
+                for warning in caught:
+                    warnings.warn(warning, stacklevel=2)
+                results.append(result)
+                bar.update()
+        return results
+
+    def _run(self, function, items):
+        if self.jobs == 1 or len(items) < 2:
+            from threadpoolctl import threadpool_limits
+
+            with threadpool_limits(1):
+                for item in items:
+                    yield _call(function, item)
+            return
+        from joblib import Parallel, delayed, parallel_config
+        from joblib.externals.loky.process_executor import BrokenProcessPool
+
+        try:
+            with parallel_config("loky", inner_max_num_threads=1):
+                workers = Parallel(
+                    self.jobs, return_as="generator", batch_size=BATCH, pre_dispatch=4 * BATCH * self.jobs
+                )
+                yield from workers(delayed(_call)(function, item) for item in items)
+        except BrokenProcessPool:
+            raise WorkerError(
+                "a worker process was killed, perhaps for want of memory; run again with fewer --jobs"
+            ) from None
+
+
+def available_cores():
+    """Number of cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _call(function, item):
+    """Result, or the clip's error, and the warnings of one call."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = function(item)
+        except AudioError as error:
+            result = error
+    return result, [warning.message for warning in caught]
