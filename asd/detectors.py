@@ -1,0 +1,182 @@
+"""Detectors: scikit-learn estimators that learn normal feature vectors and score others.
+
+Conventions: `fit(X)` takes features of normal clips, `(n_clips, ...)`, flattened to one vector a
+clip; `decision_function(X)` returns one score a clip, higher = more anomalous (as in PyOD). A
+clip's score does not depend on the clips scored with it.
+"""
+
+import warnings
+
+import numpy as np
+from numba import njit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from asd.audio import DataWarning
+
+
+class FewClipsWarning(DataWarning):
+    """There are so few training clips that a detector falls back to something simpler."""
+
+    kind = "detectors with too few training clips"
+
+
+class GraphClusters(BaseEstimator):
+    """Clusters of a nearest-neighbour graph; score = distance to the nearest cluster [1]_.
+
+    Every training vector is linked to its nearest other in L1. The connected components of that
+    graph are clusters, each with a mean mu and a population standard deviation per component;
+    `score(x) = min over clusters of sum(|x - mu| / (sigma + sigma_floor))`.
+
+    Parameters
+    ----------
+    sigma_floor : float
+        Added to every standard deviation. Bins of modulation spectra are of order 1e-6, so the
+        published 1e-6 is a real regulariser.
+
+    Attributes
+    ----------
+    labels_ : (n_train,) int array
+        Cluster of each training vector, numbered by first occurrence.
+    means_, scales_ : (n_clusters, n_features) float64 arrays
+        mu and sigma + sigma_floor of each cluster.
+
+    References
+    ----------
+    .. [1] P. Tiwari et al., "Modulation spectral signal representation and i-vectors for
+           anomalous sound detection", DCASE 2020 Challenge Task 2, technical report, 2020.
+    """
+
+    def __init__(self, *, sigma_floor=1e-6):
+        self.sigma_floor = sigma_floor
+
+    def fit(self, X, y=None):
+        """Build the graph and the clusters.
+
+        Parameters
+        ----------
+        X : (n_train, ...) array
+            Features of normal clips; one is enough, though a poor description of normal.
+
+        Raises
+        ------
+        ValueError
+            If there is no vector, or one is not finite.
+        """
+        X = _as_vectors(X)
+        if len(X) == 1:
+            warnings.warn(FewClipsWarning("GraphClusters", "one training clip is a cluster of one"), stacklevel=2)
+            self.labels_ = np.zeros(1, int)
+        else:
+            neighbour = nearest_neighbours(X)
+            links = coo_array((np.ones(len(X)), (np.arange(len(X)), neighbour)), shape=(len(X), len(X)))
+            self.labels_ = connected_components(links, directed=False)[1]
+        members = [X[self.labels_ == c] for c in range(self.labels_.max() + 1)]
+        self.means_ = np.array([m.mean(axis=0) for m in members])
+        self.scales_ = np.array([m.std(axis=0) for m in members]) + self.sigma_floor
+        return self
+
+    def decision_function(self, X):
+        """Anomaly scores.
+
+        Parameters
+        ----------
+        X : (n_clips, ...) array
+
+        Returns
+        -------
+        (n_clips,) float64 array
+
+        Raises
+        ------
+        ValueError
+            If the vectors' length differs from the training vectors', or one is not finite.
+        """
+        check_is_fitted(self)
+        return self.nearest_cluster(X)[1]
+
+    def nearest_cluster(self, X):
+        """Index of each vector's nearest cluster, `(n_clips,)` int, and the distance to it."""
+        X = _as_vectors(X, self.means_.shape[1])
+        return _nearest_cluster(X, self.means_, self.scales_)
+
+
+def nearest_neighbours(X):
+    """Index of each row's nearest other row in L1, the first one of equals.
+
+    Every pair is measured once, in tiles that stay in cache; memory beyond `X` is two numbers a
+    row, however many rows there are.
+
+    Parameters
+    ----------
+    X : (n, n_features) float64 array, n >= 2
+
+    Returns
+    -------
+    (n,) int array
+    """
+    return _nearest_neighbours(np.ascontiguousarray(X))
+
+
+def _as_vectors(X, n_features=None):
+    """`(n, n_features)` contiguous float64, finite."""
+    X = np.asarray(X, np.float64)
+    if X.ndim < 2 or not X.size:
+        raise ValueError(f"expected features of at least one clip, (n_clips, ...), got shape {X.shape}")
+    X = np.ascontiguousarray(X.reshape(len(X), -1))
+    if n_features is not None and X.shape[1] != n_features:
+        raise ValueError(f"features have {X.shape[1]} components, the detector was fitted on {n_features}")
+    if not np.isfinite(X).all():
+        raise ValueError(f"features of clip {np.argmin(np.isfinite(X).all(axis=1))} are not finite")
+    return X
+
+
+_TILE = 32  # rows: two tiles of 480 float64 components fit in L2
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _l1(x, y):
+    total = 0.0
+    for j in range(x.size):
+        total += abs(x[j] - y[j])
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _nearest_neighbours(X):
+    n = len(X)
+    distance = np.full(n, np.inf)
+    neighbour = np.zeros(n, np.int64)
+    for i_tile in range(0, n, _TILE):
+        for j_tile in range(i_tile, n, _TILE):
+            for i in range(i_tile, min(i_tile + _TILE, n)):
+                for j in range(max(i + 1, j_tile), min(j_tile + _TILE, n)):
+                    d = _l1(X[i], X[j])
+                    # A row meets the others in ascending order, so "<" keeps the first of equals.
+                    if d < distance[i]:
+                        distance[i], neighbour[i] = d, j
+                    if d < distance[j]:
+                        distance[j], neighbour[j] = d, i
+    return neighbour
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+def _scaled_l1(x, mean, scale):
+    total = 0.0
+    for j in range(x.size):
+        total += abs(x[j] - mean[j]) / scale[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _nearest_cluster(X, means, scales):
+    nearest = np.zeros(len(X), np.int64)
+    distance = np.full(len(X), np.inf)
+    for i in range(len(X)):
+        for c in range(len(means)):
+            d = _scaled_l1(X[i], means[c], scales[c])
+            if d < distance[i]:
+                distance[i], nearest[i] = d, c
+    return nearest, distance
