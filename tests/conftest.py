@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from asd import synth
 from asd.audio import RATE
 
 REPO = Path(__file__).resolve().parents[1]
@@ -22,6 +23,22 @@ def reference():
     if not REFERENCE.is_dir():
         pytest.skip("the reference data (real clips, outputs of peer packages) is not on this machine")
     return REFERENCE
+
+
+@pytest.fixture(scope="session")
+def dev_data(tmp_path_factory):
+    """A development set of two machine types, two ids each, clips of one second. Not to be written to."""
+    root = tmp_path_factory.mktemp("dev_data")
+    synth.write(root, machines=("fan", "valve"), ids=("00", "12"), n_train=12, n_test=4, seconds=1.0, jobs=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def eval_data(tmp_path_factory):
+    """The same as an evaluation set."""
+    root = tmp_path_factory.mktemp("eval_data")
+    synth.write(root, "e", machines=("fan", "valve"), ids=("01", "12"), n_train=12, n_test=4, seconds=1.0, jobs=1)
+    return root
 
 
 @pytest.fixture
