@@ -1,0 +1,18 @@
+#!/bin/sh
+# Shows the systems at work on synthetic machines: installs into .venv, writes a data set of six
+# machine types, scores it. Everything else stays in the folder demo/.
+set -eu
+cd "$(dirname "$0")"
+. tools/venv.sh
+
+if ! [ -f demo/dev_data/complete ]; then
+    echo "writing recordings of 18 synthetic machines to demo/dev_data (280 MB)"
+    .venv/bin/python -c "from asd import synth; synth.write('demo/dev_data', progress=True)"
+    : >demo/dev_data/complete
+fi
+
+.venv/bin/python bin/modspec_graph/graph_anom_detection.py d --data demo/dev_data --saved demo/saved --output demo/results
+
+echo
+echo "The machines are synthetic; listen to some in demo/dev_data. With the real data:"
+echo "  sh download_dev_data.sh && .venv/bin/python bin/modspec_graph/graph_anom_detection.py d"
