@@ -11,6 +11,8 @@ import soundfile
 import soxr
 
 RATE = 16000  # Hz
+RATES = (1000, 768_000)  # Hz: what a recording may have
+LOUDEST = 1e6  # of a float file, full scale being 1
 
 
 class DataError(ValueError):
@@ -103,8 +105,10 @@ def read(path, *, rate=RATE, channel=0, min_samples=1):
                 samples = sound.read(dtype="int16") * np.float32(2**-15)
             else:
                 samples = sound.read(dtype="float32")
-                if not np.isfinite(samples).all():
-                    raise AudioError(path, "holds samples that are NaN or infinite")
+                if not np.abs(samples).max(initial=0) < LOUDEST:
+                    raise AudioError(
+                        path, f"holds samples that are NaN, infinite or beyond {LOUDEST:g} times full scale"
+                    )
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"not a readable sound file ({str(error).rstrip('.').split(': ')[-1]})") from None
     except OSError as error:
@@ -118,16 +122,18 @@ def read(path, *, rate=RATE, channel=0, min_samples=1):
         samples = samples[:, channel]
     if not samples.size:
         raise AudioError(path, "no samples")
+    if not RATES[0] <= source_rate <= RATES[1]:
+        raise AudioError(path, f"a sample rate of {source_rate} Hz")
     if source_rate != rate:
         warnings.warn(ResampledWarning(path, f"has {source_rate} Hz, resampled to {rate} Hz"), stacklevel=2)
         samples = soxr.resample(samples, source_rate, rate)
     if samples.size < min_samples:
-        raise AudioError(path, f"too short: {samples.size / rate:.3f} s, {min_samples / rate:.3f} s are needed")
+        raise AudioError(path, f"too short: {samples.size} samples at {rate} Hz, {min_samples} are needed")
     return np.ascontiguousarray(samples)
 
 
 def _check_whole(path, file):
-    """Refuse an empty file, and a WAV whose data chunk promises more bytes than the file holds.
+    """Refuse an empty file, and a WAV (RIFF, RIFX or RF64) that promises more bytes than the file holds.
 
     libsndfile reads what is left of a truncated WAV without a word.
     """
@@ -136,14 +142,19 @@ def _check_whole(path, file):
     if not size:
         raise AudioError(path, "empty file")
     header = file.read(12)
-    if header[:4] == b"RIFF" and header[8:12] == b"WAVE":
-        at = 12
+    if header[:4] in (b"RIFF", b"RIFX", b"RF64") and header[8:12] == b"WAVE":
+        order = ">" if header[:4] == b"RIFX" else "<"
+        at, long_length = 12, 0
         while at + 8 <= size:
             file.seek(at)
-            name, length = struct.unpack("<4sI", file.read(8))
+            name, length = struct.unpack(order + "4sI", file.read(8))
+            if name == b"ds64" and at + 24 <= size:  # RF64: sizes of 64 bits, of the file and of the samples
+                long_length = struct.unpack("<8xQ", file.read(16))[0]
             if name == b"data":
-                # 0 and 2**32 - 1: written to a pipe, the length was not known.
-                if length not in (0, 2**32 - 1) and at + 8 + length > size:
+                if length == 2**32 - 1:
+                    length = long_length
+                # 0 (or 2**32 - 1 without more): written to a pipe, the length was not known.
+                if length and at + 8 + length > size:
                     raise AudioError(path, f"truncated: {size - at - 8} of {length} bytes of samples")
                 break
             at += 8 + length + length % 2

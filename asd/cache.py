@@ -26,12 +26,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asd.audio import DataError, DataWarning
+from asd.audio import AudioError, DataError, DataWarning
 from asd.dataset import layout_names
 
 FORMAT = 1  # of the manifest
-SAMPLE = 4096  # bytes in the middle of a clip that stand for its contents
-TEMPORARY = ".tmp"
+TEMPORARY = ".asd-tmp"
 
 
 class CacheError(DataError):
@@ -105,6 +104,24 @@ class Features:
     test_names: list[str]
     labels: list
     left_out: list[tuple[str, str, str]]
+
+    @classmethod
+    def of(cls, clips, results):
+        """Features of a machine id from its clips' features or `AudioError`s, training clips first."""
+        items = [("train", clip) for clip in clips.train] + [("test", clip) for clip in clips.test]
+        usable, left_out = {"train": [], "test": []}, []
+        for (split, clip), result in zip(items, results, strict=True):
+            if isinstance(result, AudioError):
+                left_out.append((split, clip.name, result.reason))
+            else:
+                usable[split].append((clip, result))
+        return cls(
+            train=np.array([feature for _, feature in usable["train"]]),
+            test=np.array([feature for _, feature in usable["test"]]),
+            test_names=[clip.name for clip, _ in usable["test"]],
+            labels=[clip.label for clip, _ in usable["test"]],
+            left_out=left_out,
+        )
 
 
 class SpectraCache:
@@ -212,8 +229,10 @@ class SpectraCache:
 
     def _read(self, path, part):
         try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            with open(path, "rb") as file:
+                np.lib.format.read_magic(file)  # np.load opens archives and pickles too
+            array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))  # mapped: no memory for a false shape
+        except (ValueError, TypeError, EOFError, OverflowError, MemoryError) as error:
             raise CacheError(f"{path}: not a plain .npy array ({error})") from None
         if part == "eval_files":
             good = array.ndim == 1 and array.dtype.kind == "U" and len(set(array)) == len(array)
@@ -238,17 +257,26 @@ class SpectraCache:
             return self._without_manifest(clips, train, test, last, has_wavs)
         except ValueError:
             raise CacheError(f"{path}: not JSON") from None
+        if not isinstance(manifest, dict):
+            raise CacheError(f"{path}: not a manifest")
         expected = {"format": FORMAT, "machine": clips.machine, "id": clips.id, "parameters": self.parameters}
         expected["arrays"] = [hashlib.sha256(self._path(clips, part).read_bytes()).hexdigest() for part in self.parts]
-        if has_wavs:
-            expected["clips"] = _fingerprints(clips)
-        reasons = {"arrays": "other arrays", "clips": "other clips", "parameters": "other settings"}
+        reasons = {"arrays": "other arrays", "parameters": "other settings"}
         for field, value in expected.items():
-            if not isinstance(manifest, dict) or manifest.get(field) != value:
+            if manifest.get(field) != value:
                 raise CacheError(f"{path}: describes {reasons.get(field, f'another {field}')}")
-        left_out = [tuple(entry) for entry in manifest["left_out"]]
-        broken = {name for split, name, _ in left_out if split == "test"}
-        names = [name for name in manifest["clips"]["test"] if name not in broken]
+        try:
+            if has_wavs and not all(_same(manifest["clips"][s], getattr(clips, s)) for s in ("train", "test")):
+                raise CacheError(f"{path}: describes other clips")
+            left_out = [(split, name, reason) for split, name, reason in manifest["left_out"]]
+            broken = {name for split, name, _ in left_out if split == "test"}
+            names = [name for name in manifest["clips"]["test"] if name not in broken]
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, CacheError):
+                raise
+            raise CacheError(f"{path}: not a whole manifest ({type(error).__name__}: {error})") from None
+        if len(names) != len(test):
+            raise CacheError(f"{path}: describes {len(names)} test clips, but there are features of {len(test)}")
         labels = last.astype(int).tolist() if self.mode == "d" else [None] * len(names)
         return Features(train, test, names, labels, left_out)
 
@@ -278,16 +306,32 @@ def _npy_bytes(array):
 
 
 def _fingerprints(clips):
-    """Per split: name -> [size in bytes, CRC-32 of the bytes in its middle], in the order of the clips.
-
-    Data sets share file names and sizes; a few bytes of sound tell them apart without reading it all.
-    """
+    """Per split: name -> [size in bytes, time of change in ns, CRC-32], in the order of the clips."""
     return {split: {c.name: _fingerprint(c.path) for c in getattr(clips, split)} for split in ("train", "test")}
 
 
 def _fingerprint(path):
-    with suppress(OSError), open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - SAMPLE) // 2)
-        return [size, zlib.crc32(file.read(SAMPLE))]
-    return None
+    try:
+        status = path.stat()
+        return [status.st_size, status.st_mtime_ns, zlib.crc32(path.read_bytes())]
+    except OSError:
+        return None
+
+
+def _same(recorded, clips):
+    """Whether clips are those a manifest describes: a clip with another time of change is read and compared."""
+    if list(recorded) != [clip.name for clip in clips]:
+        return False
+    for clip, fingerprint in zip(clips, recorded.values(), strict=True):
+        try:
+            status = clip.path.stat()
+        except OSError:
+            status = None
+        if status is None or fingerprint is None:
+            if _fingerprint(clip.path) != fingerprint:
+                return False
+        elif [status.st_size, status.st_mtime_ns] != fingerprint[:2]:
+            now = _fingerprint(clip.path)
+            if now is None or [now[0], now[2]] != [fingerprint[0], fingerprint[2]]:
+                return False
+    return True

@@ -8,7 +8,9 @@ the user can mend (one line on stderr), 2 wrong usage, 130 interrupted.
 import argparse
 import errno
 import math
+import multiprocessing
 import os
+import signal
 import sys
 import time
 import warnings
@@ -18,12 +20,11 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from asd import dataset, metrics, results
-from asd.audio import AudioError, BrokenClipWarning, DataError, DataWarning
-from asd.cache import Features, remove_leftovers
+from asd.audio import BrokenClipWarning, DataError, DataWarning
+from asd.cache import CacheError, remove_leftovers
 from asd.parallel import ClipMap, available_cores
 
 SPLIT_NAME = {"d": "dev", "e": "eval"}
@@ -54,6 +55,12 @@ class GroundTruthWarning(DataWarning):
     kind = "machine ids without AUC, clips are missing from the ground truth"
 
 
+class ForeignSubmissionWarning(DataWarning):
+    """A submission folder holds files of other machine ids."""
+
+    kind = "files in the submission folder that this run did not write"
+
+
 @dataclass(frozen=True)
 class Places:
     """Folders that a run reads (`data`), writes (`results`, `scores`, `task2`), or both (`saved`)."""
@@ -65,17 +72,20 @@ class Places:
     task2: Path
 
     def under(self, output):
-        """The same with every result below `output`."""
+        """The same places with every result, but not the cache, below the folder `output`."""
         output = Path(output)
         return replace(self, results=output, scores=output / "individual_scores", task2=output / "task2")
 
     def results_file(self, system, mode):
+        """The CSV of AUC and pAUC per machine id."""
         return self.results / f"{system.name}_{SPLIT_NAME[mode]}_data_results.csv"
 
     def scores_folder(self, system, mode):
+        """Holds a CSV of `file,score` a machine id."""
         return self.scores / SPLIT_NAME[mode] / system.name
 
     def submission_folder(self, system):
+        """Holds the challenge submission."""
         return self.task2 / system.submission
 
 
@@ -156,38 +166,82 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
     labels = _ground_truth(places.data) if mode == "e" else None
     clip_map = ClipMap(jobs, progress=progress)
 
-    rows, incomplete, n_clips = [], [], 0
+    rows, incomplete, unusable, n_clips = [], [], [], 0
     for number, clips in enumerate(ids, 1):
-        features = None if force and not clips.missing else cache.load(clips)
+        try:
+            features = None if force and not clips.missing else cache.load(clips)
+        except CacheError as error:
+            unusable.append(str(error))
+            continue
         if features is None and not clips.missing:
             _require_writable(places.saved)
-            features = _extract(system, clips, clip_map, f"{clips} [{number}/{len(ids)}]")
+            features = system.compute(clips, clip_map, f"{clips} [{number}/{len(ids)}]")
             if len(features.train) and len(features.test):
                 cache.save(clips, features)
         if problem := _problem(mode, places, clips, features):
-            incomplete.append(f"{clips}: {problem}")
+            incomplete.append((clips, problem))
             continue
-        with threadpool_limits(1):
-            scores = system.detector().fit(features.train).decision_function(features.test)
+        scores = _scores(system.detector(), clips, features)
         rows.append(_write(system, mode, places, clips, features, scores, labels))
         n_clips += len(scores)
 
     if mode == "d":
-        for text in incomplete:
-            warnings.warn(IncompleteIdWarning(*text.split(": ", 1)), stacklevel=2)
+        for clips, problem in incomplete:
+            warnings.warn(IncompleteIdWarning(clips, problem), stacklevel=2)
+    else:
+        _remove_stale_submissions(places.submission_folder(system), [c for c, _ in incomplete], machines, ids)
     with_figures = mode == "d" or labels is not None
     if rows and with_figures:
         results.write_results(places.results_file(system, mode), rows)
     for folder in (*outputs, places.saved):
         remove_leftovers(folder, started)
+    problems = "; ".join(f"{clips}: {problem}" for clips, problem in incomplete)
     if mode == "e" and incomplete:
-        raise DataError(
+        unusable.append(
             f"{places.data}: a submission needs every machine id and clip, mend these and run again "
-            f"(all others are written): {'; '.join(incomplete)}"
+            f"(all others are written): {problems}{_other_mode_hint(places.data, mode)}"
         )
+    if unusable:
+        raise DataError("; ".join(unusable))
     if not rows:
-        raise DataError(f"{places.data}: no machine id could be scored: {'; '.join(incomplete)}")
+        raise DataError(
+            f"{places.data}: no machine id could be scored: {problems}{_other_mode_hint(places.data, mode)}"
+        )
     return _summary(system, mode, places, rows if with_figures else None, len(rows), n_clips)
+
+
+def _scores(detector, clips, features):
+    """Scores of the test clips; warnings of the detector name the machine id."""
+    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
+        warnings.simplefilter("always", DataWarning)
+        scores = detector.fit(features.train).decision_function(features.test)
+    for warning in caught:
+        if isinstance(warning.message, DataWarning):
+            warnings.warn(type(warning.message)(clips, warning.message.what), stacklevel=3)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return scores
+
+
+def _remove_stale_submissions(folder, incomplete, machines, ids):
+    """Remove what an earlier run wrote of ids that cannot be scored now; warn of ids that are not in the data."""
+    for clips in incomplete:
+        (folder / results.scores_name(*clips.key)).unlink(missing_ok=True)
+    if machines is None:
+        ours = {results.scores_name(*clips.key) for clips in ids}
+        for path in sorted(folder.glob(results.scores_name("*", "*"))):
+            if path.name not in ours:
+                warnings.warn(ForeignSubmissionWarning(path, "not of this data set"), stacklevel=3)
+
+
+def _other_mode_hint(data, mode):
+    """What to add to an error where the clips are named as those of the other mode."""
+    other = "e" if mode == "d" else "d"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if any(not clips.missing for clips in dataset.scan(data, other)):
+            return f"; there are test clips named as in the {TITLE[other]}: run with {other} instead of {mode}"
+    return ""
 
 
 def _parser(description, script, repo):
@@ -221,16 +275,15 @@ def _parser(description, script, repo):
     parser.add_argument(
         "--jobs", type=_positive, metavar="N", help=f"worker processes (default: all cores, here {available_cores()})"
     )
-    parser.add_argument("--force", action="store_true", help="compute features again even where they are cached")
+    parser.add_argument("--force", action="store_true", help="compute features again where the WAVs are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of processes, 1 or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
 
 
 def _find_ids(places, cache, mode, machines):
@@ -250,9 +303,13 @@ def _find_ids(places, cache, mode, machines):
                 found[key] = clips
     for machine in machines or ():
         if machine not in {key[0] for key in found}:
-            raise DataError(f"no machine {machine!r} in {places.data} nor complete in the cache {places.saved}")
+            there = ", ".join(dict.fromkeys(c.machine for c in dataset.scan(places.data, mode))) or "none"
+            raise DataError(
+                f"no machine {machine!r} in {places.data} nor complete in the cache {places.saved}; "
+                f"in the data: {there}"
+            )
     if not found:
-        hint = "put <machine>/train and <machine>/test there"
+        hint = f"put <machine>/train and <machine>/test there, or run download_{SPLIT_NAME[mode]}_data.sh"
         if (places.data / "train").is_dir() or (places.data / "test").is_dir():
             hint = f"this looks like the folder of one machine, name the one above it: --data {places.data.parent}"
         raise DataError(f"{places.data}: no machine found, nor one complete in the cache {places.saved}; {hint}")
@@ -271,29 +328,6 @@ def _require_writable(folder):
 def _ground_truth(data):
     path = data / dataset.GROUND_TRUTH
     return dataset.read_ground_truth(path) if path.is_file() else None
-
-
-def _extract(system, clips, clip_map, description):
-    """Features of a machine id's usable clips, in training or test possibly none."""
-    try:
-        frontend = system.learn_frontend([clip.path for clip in clips.train])
-    except AudioError as error:
-        return Features([], [], [], [], [("train", Path(error.path).name, error.reason)])
-    items = [("train", clip) for clip in clips.train] + [("test", clip) for clip in clips.test]
-    made = clip_map(partial(system.extract, frontend=frontend), [clip.path for _, clip in items], description)
-    usable, left_out = {"train": [], "test": []}, []
-    for (split, clip), result in zip(items, made, strict=True):
-        if isinstance(result, AudioError):
-            left_out.append((split, clip.name, result.reason))
-        else:
-            usable[split].append((clip, result))
-    return Features(
-        train=np.array([feature for _, feature in usable["train"]]),
-        test=np.array([feature for _, feature in usable["test"]]),
-        test_names=[clip.name for clip, _ in usable["test"]],
-        labels=[clip.label for clip, _ in usable["test"]],
-        left_out=left_out,
-    )
 
 
 def _problem(mode, places, clips, features):
@@ -354,23 +388,36 @@ def _display(path):
 
 def _reported(job):
     """Do a job for a person: print what it returns, its warnings by kind, its error in one line; the exit code."""
-    code, output, error = 0, None, None
-    with _collected_warnings() as notes:
-        try:
-            output = job()
-        except (DataError, OSError) as problem:
-            code, error = 1, problem
-        except KeyboardInterrupt:
-            code = 130
+    output = error = None
+    before = signal.signal(signal.SIGINT, _end_at_once)
+    try:
+        with _collected_warnings() as notes:
+            try:
+                output = job()
+            except (DataError, OSError) as problem:
+                error = problem
+    finally:
+        signal.signal(signal.SIGINT, before)
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
+    if error is None:
+        try:
+            print(output, flush=True)
+        except OSError as problem:  # the reader went away, or its disk is full
+            error = OSError(problem.errno, problem.strerror, "standard output")
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error is not None:
         print(f"error: {_mend(error)}", file=sys.stderr)
-    if code == 130:
-        print("interrupted: finished machine ids are kept, run again to go on", file=sys.stderr)
-    if output is not None:
-        print(output, flush=True)
-    return code
+    return int(error is not None)
+
+
+def _end_at_once(*_):
+    """Ctrl-C: as safe as a kill, since nothing is ever half-written."""
+    for worker in multiprocessing.active_children():
+        worker.terminate()
+    sys.stderr.write("\ninterrupted: finished machine ids are kept, run again to go on\n")
+    sys.stderr.flush()
+    os._exit(130)
 
 
 @contextmanager
@@ -408,9 +455,9 @@ def _mend(error):
     """What an error says, with a mend where it is the system's own."""
     if not isinstance(error, OSError):
         return error
-    mend = "run again"
+    mend = "check that it is there and may be read, and run again"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         mend = "free some space or choose another folder, and run again; finished machine ids are kept"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-        mend = "choose another folder with --output or --saved, or change its permissions, and run again"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
+        mend = "choose another folder with --data, --saved or --output, or change its permissions, and run again"
     return f"{error.filename or 'system'}: {error.strerror or error}; {mend}"

@@ -58,8 +58,8 @@ class MachineId:
 
     @property
     def missing(self):
-        """Name of the empty split, or None."""
-        return None if self.train and self.test else "test" if self.train else "train"
+        """Name of the first empty split, or None."""
+        return next((split for split in ("train", "test") if not getattr(self, split)), None)
 
 
 def machine_order(machine):
@@ -116,7 +116,9 @@ def scan(root, mode, machines=None):
     root = Path(root)
     found = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        if machines is None or folder.name in machines:
+        if not _is_text(folder.name):
+            warnings.warn(NameWarning(folder, "name is not Unicode"), stacklevel=2)
+        elif machines is None or folder.name in machines:
             train = _split(folder / "train", ("normal",))
             test = _split(folder / "test", ("normal", "anomaly") if mode == "d" else (None,))
             for id in sorted(train.keys() | test.keys()):
@@ -139,6 +141,11 @@ def _split(folder, labels):
     return {id: sorted(of_id, key=lambda clip: clip.label or 0) for id, of_id in clips.items()}
 
 
+def _is_text(name):
+    """False for the stand-ins that Python uses for bytes that are no UTF-8."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def read_ground_truth(path):
     """The official list of the evaluation set's labels.
 
@@ -155,16 +162,19 @@ def read_ground_truth(path):
     Raises
     ------
     DataError
-        If a line is neither, with its number.
+        If a line is neither, with its number, or the file is not UTF-8 text.
     """
     labels, machine = {}, None
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            fields = [field.strip() for field in row if field.strip()]
-            if len(fields) == 1:
-                machine = fields[0]
-            elif len(fields) == 3 and fields[2] in ("0", "1") and machine:
-                labels[machine, fields[0]] = int(fields[2])
-            elif fields:
-                raise DataError(f"{path}, line {number}: expected a machine type, or test name, name and label 0 or 1")
+    try:
+        rows = list(csv.reader(Path(path).read_text("utf-8-sig").splitlines()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); fetch it again") from None
+    for number, row in enumerate(rows, 1):
+        fields = [field.strip() for field in row if field.strip()]
+        if len(fields) == 1:
+            machine = fields[0]
+        elif len(fields) == 3 and fields[2] in ("0", "1") and machine:
+            labels[machine, fields[0]] = int(fields[2])
+        elif fields:
+            raise DataError(f"{path}, line {number}: expected a machine type, or test name, name and label 0 or 1")
     return labels

@@ -10,14 +10,34 @@ MAX_FPR = 0.1
 
 
 def auc(labels, scores):
-    """Area under the ROC curve; NaN if only one class is there."""
+    """Area under the ROC curve.
+
+    Parameters
+    ----------
+    labels : (n_clips,) array of 0 and 1
+    scores : (n_clips,) array
+
+    Returns
+    -------
+    float
+        NaN if only one class is there.
+    """
     return _roc_auc(labels, scores, None)
 
 
 def pauc(labels, scores, *, max_fpr=MAX_FPR):
-    """Area up to the false positive rate `max_fpr`, McClish-standardised: chance is 0.5.
+    """Area up to the false positive rate `max_fpr`, McClish-standardised [1]_: chance is 0.5.
 
-    NaN if only one class is there.
+    Parameters
+    ----------
+    labels : (n_clips,) array of 0 and 1
+    scores : (n_clips,) array
+    max_fpr : float
+
+    Returns
+    -------
+    float
+        NaN if only one class is there.
 
     References
     ----------

@@ -23,7 +23,6 @@ from asd import scratch
 
 FRAME = 2048  # samples
 HOP = 512  # samples
-MIN_SAMPLES = FRAME // 2 - HOP + 1  # reflected edges need more than half a frame, zeros included
 STD_FACTOR = 1.5  # threshold = mean + STD_FACTOR * std of the noise's level, dB
 DYNAMIC_RANGE = 80.0  # dB below a spectrogram's maximum where its levels are clipped
 BLOCK = 64  # frames a call of the FFT: half a megabyte, which stays in cache

@@ -5,8 +5,11 @@ and OpenMP run one thread a worker.
 """
 
 import os
+import signal
 import sys
 import warnings
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 
 from asd.audio import AudioError, DataError
 
@@ -92,11 +95,33 @@ class ClipMap:
                 workers = Parallel(
                     self.jobs, return_as="generator", batch_size=BATCH, pre_dispatch=4 * BATCH * self.jobs
                 )
-                yield from workers(delayed(_call)(function, item) for item in items)
+                with _children_left_alone():
+                    results = workers(delayed(_call)(function, item) for item in items)
+                yield from results
         except BrokenProcessPool:
             raise WorkerError(
                 "a worker process was killed, perhaps for want of memory; run again with fewer --jobs"
             ) from None
+
+
+@contextmanager
+def _children_left_alone():
+    """Processes started here neither see Ctrl-C, which a terminal sends to all, nor report what a killed run left.
+
+    The first is a signal disposition, the second a variable of the environment; children inherit both.
+    """
+    if current_thread() is not main_thread():  # the only one that may set a disposition
+        yield
+        return
+    handler, filters = signal.signal(signal.SIGINT, signal.SIG_IGN), os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        del os.environ["PYTHONWARNINGS"]
+        if filters is not None:
+            os.environ["PYTHONWARNINGS"] = filters
 
 
 def available_cores():

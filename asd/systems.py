@@ -1,17 +1,18 @@
 """Systems: features and a detector, fitted on the clips of a machine id.
 
-A system says how a clip becomes a feature array (`learn_frontend`, `extract`) and which estimator
-scores it (`detector`). The run of the challenge, the cache, the parallel map and the results are
+A system says how a machine id's clips become features (`compute`), where these are kept (`cache`)
+and which estimator scores them (`detector`). The run of the challenge, the cache, the parallel map and the results are
 the same for all; a new system is one class here and one script.
 """
 
 import warnings
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from asd import audio, modspec, noisegate
 from asd.audio import AudioError, BrokenClipWarning, DataWarning
-from asd.cache import SpectraCache
+from asd.cache import Features, SpectraCache
 
 
 class LengthsWarning(DataWarning):
@@ -68,8 +69,36 @@ class ModspecGraph:
         shape = self.filters["n_acoustic"], self.filters["n_modulation"]
         return SpectraCache(folder, mode, shape=shape, parameters=parameters)
 
-    def learn_frontend(self, paths):
+    def compute(self, clips, clip_map, description):
+        """Features of a machine id's usable clips, of training or test clips possibly none.
+
+        Parameters
+        ----------
+        clips : MachineId
+        clip_map : ClipMap
+        description : str
+            Stands before the progress bar.
+
+        Returns
+        -------
+        Features
+        """
+        try:
+            frontend = self.learn_frontend([clip.path for clip in clips.train], name=clips)
+        except AudioError as error:
+            return Features([], [], [], [], [("train", Path(error.path).name, error.reason)])
+        paths = [clip.path for clip in clips.train + clips.test]
+        return Features.of(clips, clip_map(partial(self.extract, frontend=frontend), paths, description))
+
+    def learn_frontend(self, paths, name="the training set"):
         """What a machine's features depend on beside the clip, from its training clips.
+
+        Parameters
+        ----------
+        paths : list of str or Path
+            In the order of their names.
+        name : str
+            What a warning calls them.
 
         Returns
         -------
@@ -89,7 +118,7 @@ class ModspecGraph:
         lengths = sorted({clip.size for clip in clips})
         if len(lengths) > 1:
             what = f"training clips of {lengths[0]} to {lengths[-1]} samples, the noise clip has the first {lengths[0]}"
-            warnings.warn(LengthsWarning(Path(paths[0]).parent, what), stacklevel=2)
+            warnings.warn(LengthsWarning(name, what), stacklevel=2)
         noise = noisegate.noise_clip(clips)
         return {"threshold": noisegate.noise_threshold(noise, std_factor=self.std_factor)}
 

@@ -59,6 +59,16 @@ def truncated_in_the_header(path, tone):
     os.truncate(path, 30)
 
 
+def truncated_rifx(path, tone):
+    write_wav(path, tone, endian="BIG")
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def truncated_rf64(path, tone):
+    write_wav(path, tone, format="RF64")
+    os.truncate(path, path.stat().st_size // 2)
+
+
 def truncated_flac(path, tone):
     write_wav(path, np.random.default_rng(0).uniform(-0.5, 0.5, 40000), format="FLAC")
     os.truncate(path, path.stat().st_size // 2)
@@ -70,10 +80,14 @@ BROKEN = {
     "truncated: .* bytes": truncated,
     "truncated": truncated_in_the_header,
     "truncated|not a readable": truncated_flac,
+    "truncated: .* bytes.*": truncated_rifx,
+    "truncated: .* bytes.* ": truncated_rf64,
+    "a sample rate of 1 Hz": lambda path, tone: write_wav(path, tone, 1),
+    "beyond": lambda path, tone: write_wav(path, 1e25 * tone, subtype="FLOAT"),
     "no samples": lambda path, tone: write_wav(path, tone[:0]),
-    "NaN or infinite": lambda path, tone: write_wav(path, np.where(tone > 0.4, np.nan, tone), subtype="FLOAT"),
-    "NaN or infinite.*": lambda path, tone: write_wav(path, np.where(tone > 0.4, np.inf, tone), subtype="FLOAT"),
-    "too short: 0.050 s": lambda path, tone: write_wav(path, tone[:800]),
+    "NaN, infinite": lambda path, tone: write_wav(path, np.where(tone > 0.4, np.nan, tone), subtype="FLOAT"),
+    "NaN, infinite.*": lambda path, tone: write_wav(path, np.where(tone > 0.4, np.inf, tone), subtype="FLOAT"),
+    "too short: 800 samples": lambda path, tone: write_wav(path, tone[:800]),
     "cannot be read.*No such file": lambda path, tone: None,
     "cannot be read.*directory": lambda path, tone: path.mkdir(),
 }

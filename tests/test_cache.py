@@ -1,6 +1,7 @@
 """A cache is used when it is what the clips and settings give, computed again when it is not, and
 interchangeable with the original's."""
 
+import json
 import os
 
 import numpy as np
@@ -123,6 +124,11 @@ def change_a_clip(cache, clips):
     clips.train[0].path.write_bytes(bytes(reversed(content)))  # same name, same size
 
 
+def change_one_byte(cache, clips):
+    content = clips.train[0].path.read_bytes()
+    clips.train[0].path.write_bytes(content[:-1] + b"x")
+
+
 def change_a_size(cache, clips):
     clips.test[-1].path.write_bytes(b"longer" * 10000)
 
@@ -138,6 +144,28 @@ def change_the_shape(cache, clips):
 
 def truncate_an_array(cache, clips):
     os.truncate(cache.folder / "fan12_X_test_NR-100_d_.npy", 150)
+
+
+def put_an_archive(cache, clips):
+    np.savez(cache.folder / "x.npz", np.zeros((3, 6, 2)))
+    (cache.folder / "x.npz").rename(cache.folder / "fan12_X_train_NR-100_d_.npy")
+
+
+def claim_a_huge_array(cache, clips):
+    path = cache.folder / "fan12_X_train_NR-100_d_.npy"
+    path.write_bytes(path.read_bytes().replace(b"(3, 6, 2), }" + b" " * 10, b"(3000000000, 6, 2), }" + b" "))
+
+
+def lose_a_key_of_the_manifest(cache, clips):
+    path = cache.folder / "fan12_manifest_NR-100_d_.json"
+    path.write_text(path.read_text().replace('"left_out"', '"left_in"'))
+
+
+def lose_a_clip_of_the_manifest(cache, clips):
+    path = cache.folder / "fan12_manifest_NR-100_d_.json"
+    manifest = json.loads(path.read_text())
+    manifest["clips"]["test"].popitem()
+    path.write_text(json.dumps(manifest))
 
 
 def put_a_pickle(cache, clips):
@@ -164,12 +192,19 @@ def change_a_setting(cache, clips):
     cache.parameters = {"noise_clips": 50}
 
 
-@pytest.mark.parametrize("change", [change_a_clip, change_a_size])
+@pytest.mark.parametrize("change", [change_a_clip, change_one_byte, change_a_size])
 def test_other_clips_are_not_mistaken_for_these(cache, clips, features, change):
     cache.save(clips, features)
     change(cache, clips)
     with pytest.warns(StaleCacheWarning, match="other clips"):
         assert cache.load(clips) is None
+
+
+def test_copied_clips_are_still_the_same(cache, clips, features):
+    cache.save(clips, features)
+    for clip in clips.train:
+        os.utime(clip.path, (1, 1))
+    assert_same(cache.load(clips), features)
 
 
 def test_one_clip_more_is_noticed(cache, clips, features):
@@ -186,6 +221,10 @@ def test_one_clip_more_is_noticed(cache, clips, features):
         change_the_shape,
         truncate_an_array,
         put_a_pickle,
+        put_an_archive,
+        claim_a_huge_array,
+        lose_a_key_of_the_manifest,
+        lose_a_clip_of_the_manifest,
         put_nan,
         put_labels,
         break_the_manifest,

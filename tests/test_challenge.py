@@ -19,6 +19,7 @@ from plain import modulation_spectrogram, noise_gate
 from asd import challenge, dataset, results
 from asd.cache import SpectraCache
 from asd.metrics import auc, pauc
+from asd.systems import ModspecGraph
 
 RESULTS = "modspec_graph_dev_data_results.csv"
 SCORES = "individual_scores/dev/modspec_graph"
@@ -167,8 +168,8 @@ def test_the_same_bytes_for_any_number_of_workers_and_from_the_cache(run, dev_da
 def test_cached_features_are_not_computed_again_unless_forced(run, fan, tmp_path, monkeypatch):
     run("d", fan)
     calls = []
-    extract = challenge._extract
-    monkeypatch.setattr(challenge, "_extract", lambda *args: calls.append(1) or extract(*args))
+    compute = ModspecGraph.compute
+    monkeypatch.setattr(ModspecGraph, "compute", lambda *args: calls.append(1) or compute(*args))
     run("d", fan)
     assert not calls
     run("d", fan, "--force")
@@ -251,7 +252,7 @@ def test_killed_at_any_moment_and_run_again(dev_data, tmp_path, delay):
     assert clean.returncode == 0
     assert files_below(tmp_path / "out") == files_below(tmp_path / "out2")
     ours, theirs = files_below(tmp_path / "saved"), files_below(tmp_path / "saved2")
-    assert {name: content for name, content in ours.items() if not name.endswith(".tmp")} == theirs
+    assert {name: content for name, content in ours.items() if not name.endswith(".asd-tmp")} == theirs
 
 
 def test_an_interrupt_ends_in_one_line(dev_data, tmp_path):
@@ -265,6 +266,33 @@ def test_an_interrupt_ends_in_one_line(dev_data, tmp_path):
     if process.returncode != 0:  # it may have been through
         assert process.returncode == 130
         assert err.strip() == "interrupted: finished machine ids are kept, run again to go on"
+
+
+def test_an_interrupt_from_the_terminal_reaches_the_workers_too(dev_data, tmp_path):
+    command = [sys.executable, str(SYSTEM1), "d", "--data", str(dev_data), "--jobs", "2", "--quiet"]
+    command += ["--saved", str(tmp_path / "saved"), "--output", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while process.poll() is None and not list(tmp_path.glob("saved/*_manifest_*")):
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)  # ends with the last worker, which holds stderr
+    if process.returncode != 0:
+        assert process.returncode == 130
+        assert err.strip() == "interrupted: finished machine ids are kept, run again to go on"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_standard_output_that_cannot_be_written(dev_data, tmp_path):
+    args = ["d", "--data", dev_data, "--saved", tmp_path / "saved", "--output", tmp_path / "out", "--jobs", 1]
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, SYSTEM1, *map(str, args), "--quiet"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert process.returncode == 1
+    assert process.stderr.startswith("error: standard output: No space left")
+    assert len(process.stderr.splitlines()) == 1
 
 
 def test_two_runs_at_once(dev_data, tmp_path):
@@ -307,7 +335,7 @@ def test_the_folder_of_one_machine_given_as_the_data(run, fan):
 
 
 def test_a_machine_that_is_not_there(run, fan):
-    stops(run("d", fan, "--machines", "fan", "pump"), "pump")
+    stops(run("d", fan, "--machines", "fan", "Pump"), "'Pump'", "in the data: fan")
 
 
 def test_an_output_folder_that_is_a_file(run, fan, tmp_path):
@@ -342,8 +370,11 @@ def test_an_unusable_cache_without_its_clips(run, fan, tmp_path):
     (tmp_path / "empty").mkdir()
     path = tmp_path / "saved/fan12_X_train_NR-100_d_.npy"
     np.save(path, np.zeros((12, 23, 8)))
+    (tmp_path / "out").rename(tmp_path / "before")
     err = stops(run("d", tmp_path / "empty"), path, "23, 8", "delete")
     assert len(err.splitlines()) == 1
+    assert [p.name for p in (tmp_path / "out" / SCORES).iterdir()] == ["anomaly_score_fan_id_00.csv"]
+    assert (tmp_path / "out" / RESULTS).is_file()
 
 
 def test_an_evaluation_set_with_a_broken_clip_and_ids_without_train_or_test(run, eval_data, tmp_path):
@@ -366,6 +397,22 @@ def test_a_broken_evaluation_clip_is_told_again_until_it_is_mended(run, fan_eval
         stops(run("e", fan_eval), "id_01_00000002.wav (truncated")
     path.write_bytes(whole)
     assert run("e", fan_eval)[0] == 0
+    assert (tmp_path / "out" / SUBMISSION / "anomaly_score_fan_id_01.csv").is_file()
+    path.write_bytes(b"X" * len(whole))
+    stops(run("e", fan_eval), "id_01_00000002.wav (not a readable")
+    assert not (tmp_path / "out" / SUBMISSION / "anomaly_score_fan_id_01.csv").exists()
+    path.write_bytes(whole)
+    assert run("e", fan_eval)[0] == 0
+
+
+def test_submission_files_of_other_ids_are_told(run, fan_eval, tmp_path):
+    run("e", fan_eval)
+    for path in fan_eval.glob("fan/*/*id_12_*"):
+        path.unlink()
+    assert run("e", fan_eval, "--machines", "fan")[2] == ""
+    for path in (tmp_path / "saved").glob("fan12_*"):
+        path.unlink()
+    goes_on(run("e", fan_eval), "anomaly_score_fan_id_12.csv")
 
 
 def test_a_broken_ground_truth(run, fan_eval):
@@ -376,6 +423,15 @@ def test_a_broken_ground_truth(run, fan_eval):
 def test_no_id_can_be_scored(run, fan):
     shutil.rmtree(fan / "fan/test")
     stops(run("d", fan), "fan 00: no test clips")
+
+
+def test_the_other_mode_s_clips(run, dev_data, eval_data):
+    code, _, err = run("d", eval_data)
+    assert code == 1
+    assert "run with e instead of d" in only_line(err, "error")
+    code, _, err = run("e", dev_data)
+    assert code == 1
+    assert "run with d instead of e" in only_line(err, "error")
 
 
 # Bad input that does not: exit 0, one warning a kind
@@ -454,7 +510,7 @@ def test_unequal_lengths(run, fan, tmp_path):
     path = fan / "fan/train/normal_id_00_00000002.wav"
     samples, rate = soundfile.read(path)
     write_wav(path, samples[:12000], rate)
-    goes_on(run("d", fan), "unequal length", "12000 to 16000 samples")
+    goes_on(run("d", fan), "unequal length", "fan 00 (training clips of 12000 to 16000 samples")
     train = np.load(tmp_path / "saved/fan0_X_train_NR-100_d_.npy")
     clips = [soundfile.read(p)[0] for p in sorted(fan.glob("fan/train/normal_id_00_*"))]
     noise = np.mean([clip[:12000] for clip in clips], axis=0)
@@ -465,7 +521,7 @@ def test_unequal_lengths(run, fan, tmp_path):
 def test_one_training_clip(run, fan, tmp_path):
     for path in sorted(fan.glob("fan/train/normal_id_00_*"))[1:]:
         path.unlink()
-    goes_on(run("d", fan), "one training clip")
+    goes_on(run("d", fan), "fan 00 (one training clip")
     scores = read_scores(tmp_path / "out" / SCORES / "anomaly_score_fan_id_00.csv")
     assert np.isfinite(list(scores.values())).all()
 
