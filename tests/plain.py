@@ -1,9 +1,10 @@
-"""System 1's features written plainly, from parts that PyPI has: the oracle of the tests, and what
-benchmarks/system1.py measures against."""
+"""The methods written plainly, from parts that PyPI has: the oracle of the tests, and what the
+benchmarks measure against."""
 
 import librosa
 import numpy as np
 from gammatone.fftweight import fft_gtgram
+from scipy.fft import dct
 from scipy.signal import fftconvolve, get_window, lfilter
 
 RATE = 16000
@@ -52,3 +53,43 @@ def modulation_energy(envelopes):
 
 def modulation_spectrogram(samples):
     return modulation_energy(gammatonegram(samples))
+
+
+def mfcc(samples):
+    """`(n_frames, 14)`: 13 cepstra from c0 and the log energy, frame by frame."""
+    samples = samples * 10 ** (-26 / 20) / np.sqrt(np.mean(samples**2))
+    samples = np.concatenate([samples[:1], samples[1:] - 0.95 * samples[:-1]])
+    filters = librosa.filters.mel(sr=RATE, n_fft=512, n_mels=40, norm=None, dtype=float)
+    rows = []
+    for start in range(0, samples.size - 480 + 1, 240):
+        frame = samples[start : start + 480] * get_window("hamming", 480)
+        log_mel = np.log(np.maximum(filters @ np.abs(np.fft.rfft(frame, 512)) ** 2, 1e-10))
+        rows.append([*dct(log_mel, norm="ortho")[:13], np.log(max(np.sum(frame**2), 1e-10))])
+    return np.array(rows)
+
+
+def ivectors(t, covariance, n, f):
+    """`(U, R)` i-vectors and `(U, R, R)` second moments E[w w'], clip by clip, component by component."""
+    w, second = [], []
+    for n_clip, f_clip in zip(n, f, strict=True):
+        precision, projected = np.eye(t.shape[2]), np.zeros(t.shape[2])
+        for n_c, f_c, t_c, s_c in zip(n_clip, f_clip, t, covariance, strict=True):
+            precision += n_c * (t_c.T / s_c) @ t_c
+            projected += (t_c.T / s_c) @ f_c
+        inverse = np.linalg.inv(precision)
+        w.append(inverse @ projected)
+        second.append(inverse + np.outer(w[-1], w[-1]))
+    return np.array(w), np.array(second)
+
+
+def em_iteration(t, covariance, n, f):
+    """The next T, `(C, D, R)`, by sums over clips."""
+    w, second = ivectors(t, covariance, n, f)
+    new = np.empty_like(t)
+    for c in range(len(t)):
+        moments, projected = np.zeros((t.shape[2],) * 2), np.zeros(t.shape[1:])
+        for u in range(len(n)):
+            moments += n[u, c] * second[u]
+            projected += np.outer(f[u, c], w[u])
+        new[c] = projected @ np.linalg.inv(moments)
+    return new
