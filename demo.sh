@@ -11,7 +11,12 @@ if ! [ -f demo/dev_data/complete ]; then
     : >demo/dev_data/complete
 fi
 
-.venv/bin/python bin/modspec_graph/graph_anom_detection.py d --data demo/dev_data --saved demo/saved --output demo/results
+echo
+.venv/bin/python bin/modspec_graph/graph_anom_detection.py d \
+    --data demo/dev_data --saved demo/saved_spectra --output demo/results
+echo
+.venv/bin/python bin/iVectors_gmm/gmm.py d \
+    --data demo/dev_data --saved demo/saved_iVectors --output demo/results
 
 echo
 echo "The machines are synthetic; listen to some in demo/dev_data. With the real data:"

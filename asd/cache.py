@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from asd.audio import AudioError, DataError, DataWarning
-from asd.dataset import layout_names
+from asd.dataset import LABELS, layout_names, parse_name
 
 FORMAT = 1  # of the manifest
 TEMPORARY = ".asd-tmp"
@@ -49,8 +49,10 @@ class NoManifestWarning(DataWarning):
     kind = "machine ids with cached features of unknown origin (no manifest), taken on trust"
 
 
-def write_atomically(path, content):
+def write_atomically(path, content, *, sync=True):
     """Write text or bytes to a file so that it is there whole or not at all.
+
+    Without `sync` that holds if the process dies, but not if the machine does.
 
     Raises
     ------
@@ -65,8 +67,9 @@ def write_atomically(path, content):
         try:
             with open(handle, "wb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
         except BaseException:
@@ -96,7 +99,8 @@ class Features:
     """Features of a machine id's usable clips, and the clips that were not usable.
 
     `train` is `(n_train, ...)`, `test` is `(n_test, ...)`, `test_names` and `labels` (0, 1, None)
-    go with the rows of `test`; `left_out` lists (split, name, reason).
+    go with the rows of `test`; `left_out` lists (split, name, reason). `extractor` is what made the
+    features, where the cache keeps that.
     """
 
     train: np.ndarray
@@ -104,6 +108,7 @@ class Features:
     test_names: list[str]
     labels: list
     left_out: list[tuple[str, str, str]]
+    extractor: object = None
 
     @classmethod
     def of(cls, clips, results):
@@ -154,13 +159,15 @@ class SpectraCache:
                 found.setdefault(match.group(1, 2), set()).add(match[3])
         return {self._key(*key): tuple(p for p in self.parts if p not in parts) for key, parts in found.items()}
 
-    def load(self, clips):
+    def load(self, clips, peers=()):
         """Features of a machine id, or None where they have to be computed.
 
         Parameters
         ----------
         clips : MachineId
             The id and its clips; cached features are compared with these if both splits are there.
+        peers : sequence of MachineId
+            The ids of its machine type, which these features do not depend on.
 
         Raises
         ------
@@ -188,7 +195,10 @@ class SpectraCache:
             warnings.warn(StaleCacheWarning(clips, str(error)), stacklevel=2)
             return None
 
-    def save(self, clips, features):
+    def partial(self, clips, peers=()):
+        """None: a machine id's spectra are there all together or not at all."""
+
+    def save(self, clips, features, peers=()):
         """Write features and manifest; whatever was there is no longer trusted from the first byte on.
 
         Raises
@@ -297,6 +307,251 @@ class SpectraCache:
                 names = [clip.name for clip in clips.test]
         warnings.warn(NoManifestWarning(clips, f"{len(train)} training, {len(test)} test clips"), stacklevel=4)
         return Features(train, test, names, labels, [])
+
+
+class IVectorCache:
+    """System 2's cache folder, laid out as the original's.
+
+    A text file a clip, `<machine>/{train,test}/<clip>.csv` (development) or
+    `<machine>/{train_eval,test_eval}/<clip>.csv` (evaluation), a number a line. Ours lie beside
+    `<machine>/extractor_id_<II>_{d,e}.npz`, which made them, and `<machine>/manifest_id_<II>_{d,e}.json`.
+
+    Parameters
+    ----------
+    folder : str or Path
+    mode : {"d", "e"}
+    dim : int
+        Numbers a file.
+    parameters : dict
+        Settings that the i-vectors depend on, as JSON values; kept in the manifest.
+    asked : sequence of str
+        Flags by which the user asked for settings of the extractor: i-vectors of unknown origin
+        cannot be known to have them.
+    whole_type : bool
+        Whether the i-vectors of an id depend on the training clips of all ids of its machine type.
+    """
+
+    def __init__(self, folder, mode, *, dim, parameters, asked=(), whole_type=False):
+        self.folder, self.mode, self.dim = Path(folder), mode, dim
+        self.parameters, self.asked, self.whole_type = parameters, asked, whole_type
+        self.folders = {split: split if mode == "d" else f"{split}_eval" for split in ("train", "test")}
+
+    def ids(self):
+        """What the folder holds: dict of (machine, id) -> tuple of the splits it lacks."""
+        found = {}
+        for machine in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            for split in ("train", "test"):
+                for name in self._names(machine.name, split):
+                    found.setdefault((machine.name, parse_name(name)[1]), set()).add(split)
+        return {key: tuple(s for s in ("train", "test") if s not in splits) for key, splits in found.items()}
+
+    def load(self, clips, peers=()):
+        """i-vectors of a machine id, or None where some have to be extracted.
+
+        Parameters
+        ----------
+        clips : MachineId
+            The id and its clips; compared with what made the i-vectors if both splits are there.
+        peers : sequence of MachineId
+            The ids of its machine type, itself among them.
+
+        Raises
+        ------
+        CacheError
+            If what is there is unusable and cannot be made again, or was not made by us and does
+            not serve, with what to delete.
+
+        Warns
+        -----
+        StaleCacheWarning, NoManifestWarning
+        """
+        path = self._manifest_path(clips)
+        if not path.is_file():
+            return self._load_without_manifest(clips)
+        try:
+            manifest = self._manifest(clips, peers)
+            names = self._recorded_names(manifest)
+            vectors = {split: [self._read(clips, split, name) for name in names[split]] for split in names}
+            if self._vectors_digest([*vectors["train"], *vectors["test"]]) != manifest.get("vectors"):
+                raise CacheError(f"{path}: describes other i-vectors; delete it and the i-vectors of id {clips.id}")
+        except CacheError as error:
+            if clips.missing is not None:
+                raise CacheError(
+                    f"{error}; its WAVs are not there to make it again: give them with --data, or delete {path.parent}"
+                ) from None
+            if path.is_file() and not self._is_begun(path):
+                warnings.warn(StaleCacheWarning(clips, str(error)), stacklevel=2)
+            return None
+        left_out = [tuple(entry) for entry in manifest["left_out"]]
+        return self._features(names["test"], vectors, left_out)
+
+    def partial(self, clips, peers=()):
+        """The extractor that made a machine id's i-vectors and those that are there, or None.
+
+        Returns
+        -------
+        (IVectorExtractor, dict of (split, name) -> (dim,) array) or None
+            None where the extractor is not there or is of other clips or settings.
+        """
+        from asd.ivector import IVectorExtractor
+
+        try:
+            manifest = self._manifest(clips, peers)
+            if self._digest(self._extractor_path(clips)) != manifest["extractor"]:
+                return None
+            extractor = IVectorExtractor.load(self._extractor_path(clips))
+            names = self._recorded_names(manifest)
+        except (DataError, OSError):
+            return None
+        vectors = {}
+        for split, of_split in names.items():
+            for name in of_split:
+                with suppress(CacheError):
+                    vectors[split, name] = self._read(clips, split, name)
+        return extractor, vectors
+
+    def save(self, clips, features, peers=()):
+        """Write i-vectors, extractor and manifest; whatever was there is no longer trusted from the first byte on.
+
+        Raises
+        ------
+        OSError
+            With the file's name, if one cannot be written.
+        """
+        path = self._manifest_path(clips)
+        write_atomically(path, json.dumps({"format": FORMAT, "begun": True}) + "\n")
+        broken = {(split, name) for split, name, _ in features.left_out}
+        for split, rows in (("train", features.train), ("test", features.test)):
+            names = [clip.name for clip in getattr(clips, split) if (split, clip.name) not in broken]
+            for name, vector in zip(names, rows, strict=True):
+                text = "".join(f"{value!r}\n" for value in vector.tolist())
+                write_atomically(self._vector_path(clips, split, name), text, sync=False)
+        features.extractor.save(self._extractor_path(clips))
+        manifest = {
+            "format": FORMAT,
+            "machine": clips.machine,
+            "id": clips.id,
+            "parameters": self.parameters,
+            "clips": _fingerprints(clips),
+            "peers": self._peer_fingerprints(peers),
+            "left_out": [list(entry) for entry in features.left_out],
+            "extractor": self._digest(self._extractor_path(clips)),
+            "vectors": self._vectors_digest([*features.train, *features.test]),
+        }
+        write_atomically(path, json.dumps(manifest, ensure_ascii=False) + "\n")
+
+    def _manifest_path(self, clips):
+        return self.folder / clips.machine / f"manifest_id_{clips.id}_{self.mode}.json"
+
+    def _extractor_path(self, clips):
+        return self.folder / clips.machine / f"extractor_id_{clips.id}_{self.mode}.npz"
+
+    def _vector_path(self, clips, split, name):
+        return self.folder / clips.machine / self.folders[split] / f"{Path(name).stem}.csv"
+
+    def _names(self, machine, split, id=None):
+        """Clip names of the files of a machine type (and an id), in the order of clips."""
+        labels = (0,) if split == "train" else (0, 1) if self.mode == "d" else (None,)
+        found = []
+        for path in sorted((self.folder / machine / self.folders[split]).glob("*.csv")):
+            parsed = parse_name(f"{path.stem}.wav")
+            if parsed and LABELS[parsed[0]] in labels and id in (None, parsed[1]):
+                found.append((LABELS[parsed[0]] or 0, f"{path.stem}.wav"))
+        return [name for _, name in sorted(found)]
+
+    def _is_begun(self, path):
+        """Whether a manifest says that its i-vectors were still being written."""
+        with suppress(OSError, ValueError):
+            return json.loads(path.read_text("utf-8")).get("begun", False)
+        return False
+
+    def _manifest(self, clips, peers):
+        """The manifest of a machine id; CacheError where it disagrees with clips or settings."""
+        path = self._manifest_path(clips)
+        try:
+            manifest = json.loads(path.read_text("utf-8"))
+            expected = {"format": FORMAT, "machine": clips.machine, "id": clips.id, "parameters": self.parameters}
+            for field, value in expected.items():
+                if manifest[field] != value:
+                    raise CacheError(f"{path}: describes other settings ({field})")
+            if clips.missing is None:
+                if not all(_same(manifest["clips"][s], getattr(clips, s)) for s in ("train", "test")):
+                    raise CacheError(f"{path}: describes other clips")
+                if self.whole_type:
+                    others = {peer.id: peer for peer in peers if peer.train}
+                    if set(others) != set(manifest["peers"]) or not all(
+                        _same(manifest["peers"][id], peer.train) for id, peer in others.items()
+                    ):
+                        raise CacheError(f"{path}: describes other clips of the machine type")
+            self._recorded_names(manifest)
+        except CacheError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CacheError(f"{path}: not a whole manifest ({type(error).__name__})") from None
+        return manifest
+
+    def _recorded_names(self, manifest):
+        broken = {(split, name) for split, name, _ in manifest["left_out"]}
+        return {
+            split: [name for name in manifest["clips"][split] if (split, name) not in broken]
+            for split in ("train", "test")
+        }
+
+    def _load_without_manifest(self, clips):
+        names = {split: self._names(clips.machine, split, clips.id) for split in ("train", "test")}
+        if not names["train"] and not names["test"]:
+            return None
+        folder = self.folder / clips.machine
+        if self.asked:
+            raise CacheError(
+                f"{folder}: holds i-vectors of {clips} of unknown origin (no manifest), so {', '.join(self.asked)} "
+                "cannot be granted; leave the flags out, or name another folder with --saved"
+            )
+        if clips.missing is None:
+            for split in names:
+                there, wanted = set(names[split]), {clip.name for clip in getattr(clips, split)}
+                if there != wanted:
+                    example = sorted(there ^ wanted)[0]
+                    raise CacheError(
+                        f"{folder / self.folders[split]}: holds i-vectors of unknown origin (no manifest) of "
+                        f"{len(there & wanted)} of the {len(wanted)} clips of {clips} and {len(there - wanted)} "
+                        f"others, see {example}; delete those of id {clips.id} there to extract all again"
+                    )
+        vectors = {split: [self._read(clips, split, name) for name in names[split]] for split in names}
+        warnings.warn(
+            NoManifestWarning(clips, f"{len(names['train'])} training, {len(names['test'])} test clips"), stacklevel=3
+        )
+        return self._features(names["test"], vectors, [])
+
+    def _features(self, test_names, vectors, left_out):
+        labels = [LABELS[parse_name(name)[0]] for name in test_names]
+        return Features(np.array(vectors["train"]), np.array(vectors["test"]), list(test_names), labels, left_out)
+
+    def _read(self, clips, split, name):
+        path = self._vector_path(clips, split, name)
+        try:
+            vector = np.array(path.read_text("utf-8").split(), np.float64)
+        except FileNotFoundError:
+            raise CacheError(f"{path}: missing") from None
+        except ValueError:
+            raise CacheError(f"{path}: holds something else than numbers; delete it and run again") from None
+        if vector.shape != (self.dim,) or not np.isfinite(vector).all():
+            raise CacheError(
+                f"{path}: holds {vector.size} numbers, {np.isfinite(vector).sum()} of them finite, "
+                f"{self.dim} are expected; delete it and run again"
+            )
+        return vector
+
+    def _peer_fingerprints(self, peers):
+        return {peer.id: _fingerprints(peer)["train"] for peer in peers if peer.train} if self.whole_type else {}
+
+    @staticmethod
+    def _digest(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @staticmethod
+    def _vectors_digest(vectors):
+        return hashlib.sha256(np.ascontiguousarray(vectors).tobytes()).hexdigest()
 
 
 def _npy_bytes(array):

@@ -89,23 +89,31 @@ class Places:
         return self.task2 / system.submission
 
 
-def main(system, description, script, repo, argv=None):
+def main(system, description, script, repo, argv=None, *, saved=None, add_arguments=None):
     """Run a system's script and return its exit code.
 
     Parameters
     ----------
-    system : a system of `asd.systems`
+    system : callable
+        Makes a system of `asd.systems` from the parsed arguments.
     description : str
         What `--help` says of the method.
     script, repo : str or Path
         The script, and the folder of the repo, which the default places derive from.
     argv : list of str, optional
+    saved : callable, optional
+        Makes the default cache folder from the parsed arguments; else it is `saved/` beside the script.
+    add_arguments : callable, optional
+        Adds the system's own arguments to the parser.
     """
     script, repo = Path(script), Path(repo)
-    args = _parser(description, script, repo).parse_args(argv)
+    parser = _parser(description, script, repo, "saved/ beside the script" if saved is None else None)
+    if add_arguments is not None:
+        add_arguments(parser)
+    args = parser.parse_args(argv)
     places = Places(
         data=args.data or repo / f"{SPLIT_NAME[args.mode]}_data",
-        saved=args.saved or script.parent / "saved",
+        saved=args.saved or (saved(args) if saved else script.parent / "saved"),
         results=script.parent,
         scores=repo / "bin" / "ensemble" / "individual_scores",
         task2=repo / "task2",
@@ -115,7 +123,7 @@ def main(system, description, script, repo, argv=None):
     return _reported(
         partial(
             run,
-            system,
+            system(args),
             args.mode,
             places,
             machines=args.machines,
@@ -168,16 +176,19 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
 
     rows, incomplete, unusable, n_clips = [], [], [], 0
     for number, clips in enumerate(ids, 1):
+        peers = [other for other in ids if other.machine == clips.machine]
         try:
-            features = None if force and not clips.missing else cache.load(clips)
+            features = None if force and not clips.missing else cache.load(clips, peers)
         except CacheError as error:
             unusable.append(str(error))
             continue
         if features is None and not clips.missing:
             _require_writable(places.saved)
-            features = system.compute(clips, clip_map, f"{clips} [{number}/{len(ids)}]")
+            known = None if force else cache.partial(clips, peers)
+            with threadpool_limits(1):
+                features = system.compute(clips, peers, clip_map, f"{clips} [{number}/{len(ids)}]", known)
             if len(features.train) and len(features.test):
-                cache.save(clips, features)
+                cache.save(clips, features, peers)
         if problem := _problem(mode, places, clips, features):
             incomplete.append((clips, problem))
             continue
@@ -244,7 +255,7 @@ def _other_mode_hint(data, mode):
     return ""
 
 
-def _parser(description, script, repo):
+def _parser(description, script, repo, saved):
     parser = argparse.ArgumentParser(
         prog=script.name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -262,7 +273,10 @@ def _parser(description, script, repo):
         f"(default: {place('dev_data')} or {place('eval_data')})",
     )
     parser.add_argument(
-        "--saved", type=Path, metavar="DIR", help="feature cache, read and written (default: saved/ beside the script)"
+        "--saved",
+        type=Path,
+        metavar="DIR",
+        help=f"feature cache, read and written (default: {saved or place('saved_iVectors') + '/ivector_mfcc_<dim>'})",
     )
     parser.add_argument(
         "--output",
@@ -273,14 +287,15 @@ def _parser(description, script, repo):
     )
     parser.add_argument("--machines", nargs="+", metavar="NAME", help="only these machine types (default: all found)")
     parser.add_argument(
-        "--jobs", type=_positive, metavar="N", help=f"worker processes (default: all cores, here {available_cores()})"
+        "--jobs", type=positive, metavar="N", help=f"worker processes (default: all cores, here {available_cores()})"
     )
     parser.add_argument("--force", action="store_true", help="compute features again where the WAVs are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
 
 
-def _positive(text):
+def positive(text):
+    """Type of an argument: a whole number, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return int(text)

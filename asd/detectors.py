@@ -103,6 +103,83 @@ class GraphClusters(BaseEstimator):
         return _nearest_cluster(X, self.means_, self.scales_)
 
 
+class GaussianMixtureDetector(BaseEstimator):
+    """Gaussian mixture with full covariances; score = negative log-likelihood [1]_.
+
+    Parameters
+    ----------
+    n_components : int
+        Fewer are used where there are fewer training vectors.
+    scale : float
+        Vectors are multiplied by it first. i-vectors have unit variance; at 1e-3 the covariances
+        lie at `reg_covar`, and the mixture behaves like the distance to the nearest centroid,
+        which is how the published scores look.
+    reg_covar : float
+        Added to the diagonal of every covariance.
+    random_state : int
+
+    Attributes
+    ----------
+    weights_, means_, precisions_cholesky_ : arrays
+        As in scikit-learn's `GaussianMixture`.
+
+    References
+    ----------
+    .. [1] P. Tiwari et al., "Modulation spectral signal representation and i-vectors for
+           anomalous sound detection", DCASE 2020 Challenge Task 2, technical report, 2020.
+    """
+
+    def __init__(self, n_components=10, *, scale=1.0, reg_covar=1e-6, random_state=42):
+        self.n_components = n_components
+        self.scale = scale
+        self.reg_covar = reg_covar
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Fit the mixture on `(n_train, ...)` features of normal clips.
+
+        Raises
+        ------
+        ValueError
+            If there is no vector, or one is not finite.
+        """
+        from sklearn.mixture import GaussianMixture
+
+        X = _as_vectors(X) * self.scale
+        n_components = min(self.n_components, len(X))
+        if n_components < self.n_components:
+            what = f"{n_components} mixture components instead of {self.n_components}"
+            warnings.warn(FewClipsWarning("GaussianMixtureDetector", what), stacklevel=2)
+        if len(X) == 1:
+            X = np.repeat(X, 2, axis=0)  # scikit-learn wants two
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="sklearn")  # fewer distinct vectors than components
+            mixture = GaussianMixture(
+                n_components, covariance_type="full", reg_covar=self.reg_covar, random_state=self.random_state
+            ).fit(X)
+        self.weights_, self.means_ = mixture.weights_, mixture.means_
+        self.precisions_cholesky_ = mixture.precisions_cholesky_
+        return self
+
+    def decision_function(self, X):
+        """Negative log-likelihoods, `(n_clips,)`, of `(n_clips, ...)` features.
+
+        Raises
+        ------
+        ValueError
+            If the vectors' length differs from the training vectors', or one is not finite.
+        """
+        check_is_fitted(self)
+        X = _as_vectors(X, self.means_.shape[1]) * self.scale
+        diagonals = np.diagonal(self.precisions_cholesky_, axis1=1, axis2=2)
+        constant = np.log(self.weights_) + np.sum(np.log(diagonals), axis=1) - 0.5 * X.shape[1] * np.log(2 * np.pi)
+        scores = np.empty(len(X))
+        for i, x in enumerate(X):  # one by one: the same alone and in a set
+            z = np.matmul((x - self.means_)[:, None], self.precisions_cholesky_)[:, 0]
+            scores[i] = -np.logaddexp.reduce(constant - 0.5 * np.sum(z**2, axis=1))
+        return scores
+
+
 def nearest_neighbours(X):
     """Index of each row's nearest other row in L1, the first one of equals.
 

@@ -42,6 +42,7 @@ from asd.cache import write_atomically
 
 COVARIANCE_FLOOR = 1e-10
 BLOCK = 64  # clips whose posteriors are in memory at once
+ROWS = 16  # clips whose i-vectors are computed together
 NO_FRAMES = 1e-8  # a component with a smaller share of frames than that is left as it is
 
 
@@ -185,11 +186,7 @@ class TotalVariability:
         log_evidence : (u,) array
             What w adds to the clips' log-likelihood: (b' L^-1 b - log|L|) / 2 with b = L w.
         """
-        dim = self.t.shape[2]
-        b = f.reshape(len(f), -1) @ self._projection
-        matrices = np.zeros((len(b), dim, dim))
-        matrices[:, self._lower[0], self._lower[1]] = n @ self._precisions
-        matrices[:, np.arange(dim), np.arange(dim)] += 1
+        b, matrices = self._normal_equations(n, f)
         w = np.empty_like(b)
         log_evidence = np.empty(len(b))
         for i, matrix in enumerate(matrices):
@@ -199,6 +196,30 @@ class TotalVariability:
             log_evidence[i] = 0.5 * (b[i] @ w[i]) - np.sum(np.log(np.diagonal(factor)))
             matrices[i] = lapack.dpotri(factor, lower=0, overwrite_c=1)[0].T
         return w, matrices, log_evidence
+
+    def ivectors(self, n, f):
+        """Posterior means alone, `(u, R)`, the same to the last bit for any u; see :meth:`posteriors`.
+
+        BLAS rounds by the shape of a product, so the shape is always the same: ROWS clips, padded with zeros.
+        """
+        w = np.empty((len(n), self.t.shape[2]))
+        for start in range(0, len(n), ROWS):
+            count = min(ROWS, len(n) - start)
+            padded_n, padded_f = np.zeros((ROWS, *n.shape[1:])), np.zeros((ROWS, *f.shape[1:]))
+            padded_n[:count], padded_f[:count] = n[start : start + count], f[start : start + count]
+            b, matrices = self._normal_equations(padded_n, padded_f)
+            for i in range(count):
+                w[start + i] = lapack.dposv(matrices[i].T, b[i], lower=0, overwrite_a=1)[1]
+        return w
+
+    def _normal_equations(self, n, f):
+        """b, `(u, R)`, and the lower triangles of L, `(u, R, R)`, of `L w = b`."""
+        dim = self.t.shape[2]
+        b = f.reshape(len(f), -1) @ self._projection
+        matrices = np.zeros((len(b), dim, dim))
+        matrices[:, self._lower[0], self._lower[1]] = n @ self._precisions
+        matrices[:, np.arange(dim), np.arange(dim)] += 1
+        return b, matrices
 
     def log_likelihood(self, stats, log_evidence):
         """Log-likelihood of the frames given their alignment to the components.
@@ -409,9 +430,7 @@ class IVectorExtractor(TransformerMixin, BaseEstimator):
 
     def transform_statistics(self, stats):
         """i-vectors of clips by their statistics, `(U, dim)`; the same whether a clip comes alone or with others."""
-        return np.concatenate(
-            [self.model_.posteriors(n[None], f[None])[0] for n, f in zip(stats.n, stats.f, strict=True)]
-        )
+        return self.model_.ivectors(stats.n, stats.f)
 
     def save(self, path):
         """Write the fitted extractor to one `.npz` file without pickled objects.

@@ -28,6 +28,16 @@ N_MELS = 40
 DELTA_WIDTH = 9  # frames
 N_FEATURES = 3 * (N_CEPSTRA + 1)
 MIN_SAMPLES = FRAME + (DELTA_WIDTH - 1) * HOP  # deltas need as many frames as they are wide: 0.15 s
+SETTINGS = {
+    "level": LEVEL,
+    "pre_emphasis": PRE_EMPHASIS,
+    "frame": FRAME,
+    "hop": HOP,
+    "n_fft": N_FFT,
+    "n_mels": N_MELS,
+    "first_cepstrum": 0,
+    "delta_width": DELTA_WIDTH,
+}
 FLOOR = 1e-10  # power below which a logarithm is not taken
 
 

@@ -60,24 +60,23 @@ class ClipMap:
         -----
         Whatever the calls warn of, again in this process.
         """
-        from tqdm import tqdm
-
         results = []
-        bar = tqdm(
-            total=len(items),
-            desc=description,
-            unit="clip",
-            disable=not self.progress,
-            mininterval=0.2 if sys.stderr.isatty() else 5,
-            dynamic_ncols=True,
-        )
-        with bar:
+        with self.bar(description, total=len(items), unit="clip") as bar:
             for result, caught in self._run(function, items):
                 for warning in caught:
                     warnings.warn(warning, stacklevel=2)
                 results.append(result)
                 bar.update()
         return results
+
+    def bar(self, description, steps=None, **options):
+        """A tqdm progress bar, drawn if this map draws them."""
+        from tqdm import tqdm
+
+        interval = 0.2 if sys.stderr.isatty() else 5
+        return tqdm(
+            steps, desc=description, disable=not self.progress, mininterval=interval, dynamic_ncols=True, **options
+        )
 
     def _run(self, function, items):
         if self.jobs == 1 or len(items) < 2:

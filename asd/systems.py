@@ -10,9 +10,13 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from asd import audio, modspec, noisegate
+import numpy as np
+
+from asd import audio, mfcc, modspec, noisegate
 from asd.audio import AudioError, BrokenClipWarning, DataWarning
-from asd.cache import Features, SpectraCache
+from asd.cache import Features, IVectorCache, SpectraCache
+
+BLOCK = 64  # clips whose i-vectors are computed between two looks at the progress bar
 
 
 class LengthsWarning(DataWarning):
@@ -69,15 +73,19 @@ class ModspecGraph:
         shape = self.filters["n_acoustic"], self.filters["n_modulation"]
         return SpectraCache(folder, mode, shape=shape, parameters=parameters)
 
-    def compute(self, clips, clip_map, description):
+    def compute(self, clips, peers, clip_map, description, known=None):
         """Features of a machine id's usable clips, of training or test clips possibly none.
 
         Parameters
         ----------
         clips : MachineId
+        peers : sequence of MachineId
+            The ids of its machine type; not needed here.
         clip_map : ClipMap
         description : str
             Stands before the progress bar.
+        known
+            What `cache.partial` gave: nothing here.
 
         Returns
         -------
@@ -138,6 +146,169 @@ class ModspecGraph:
         from asd.detectors import GraphClusters  # here: workers extract features without scikit-learn
 
         return GraphClusters(sigma_floor=self.sigma_floor)
+
+
+class IVectorGMM:
+    """System 2: MFCC i-vectors and a Gaussian mixture.
+
+    The defaults of the extractor and of `scale` were chosen by measurement: docs/ivector_settings.md.
+
+    Parameters
+    ----------
+    n_components : int
+        Components of the UBM.
+    dim : int
+        Dimension of the i-vectors.
+    n_iter : int
+        EM iterations of the total variability matrix.
+    ubm : {"id", "machine"}
+        What a UBM and a matrix are trained on: a machine id, or all ids of the machine type.
+    max_frames : int
+        Frames that a UBM is fitted on, at most.
+    scale : float
+        i-vectors are multiplied by it before the mixture.
+    n_mixtures : int
+        Components of the mixture.
+    random_state : int
+        Of the extractor; the mixture keeps the published 42.
+    asked : sequence of str
+        Flags that asked for settings of the extractor: see :class:`asd.cache.IVectorCache`.
+    """
+
+    name = "iVectors_gmm"
+    title = "System 2: MFCC i-vectors + Gaussian mixture"
+    submission = "Tiwari_IITKGP_task2_1"
+
+    def __init__(
+        self,
+        *,
+        n_components=32,
+        dim=100,
+        n_iter=10,
+        ubm="id",
+        max_frames=50_000,
+        scale=1e-3,
+        n_mixtures=10,
+        random_state=0,
+        asked=(),
+    ):
+        self.settings = {"n_components": n_components, "dim": dim, "n_iter": n_iter, "max_frames": max_frames}
+        self.settings["random_state"] = random_state
+        self.ubm, self.scale, self.n_mixtures, self.asked = ubm, scale, n_mixtures, asked
+        self._of_machine_type = {}
+
+    def cache(self, folder, mode):
+        """The cache of this system's i-vectors in a folder."""
+        return IVectorCache(
+            folder,
+            mode,
+            dim=self.settings["dim"],
+            parameters=self.settings | {"ubm": self.ubm, "mfcc": mfcc.SETTINGS},
+            asked=self.asked,
+            whole_type=self.ubm == "machine",
+        )
+
+    def compute(self, clips, peers, clip_map, description, known=None):
+        """i-vectors of a machine id's usable clips, of training or test clips possibly none.
+
+        Parameters
+        ----------
+        clips : MachineId
+        peers : sequence of MachineId
+            The ids of its machine type, itself among them.
+        clip_map : ClipMap
+        description : str
+            Stands before the progress bars, which name the stage.
+        known : (IVectorExtractor, dict), optional
+            What `cache.partial` gave: an extractor, and the i-vectors that need not be extracted.
+
+        Returns
+        -------
+        Features
+        """
+        statistics_of, vectors = {}, {}
+        if known is not None:
+            extractor, vectors = known
+        elif clips.machine in self._of_machine_type:
+            extractor = self._of_machine_type[clips.machine]
+        else:
+            trained_on = [clips] if self.ubm == "id" else peers
+            paths = [clip.path for of_id in trained_on for clip in of_id.train]
+            try:
+                extractor, statistics_of = self._learn(paths, clip_map, description, clips)
+            except AudioError as error:
+                return Features([], [], [], [], [("train", Path(error.path).name, error.reason)])
+            if self.ubm == "machine":
+                self._of_machine_type[clips.machine] = extractor
+        items = [("train", clip) for clip in clips.train] + [("test", clip) for clip in clips.test]
+        missing = [c.path for s, c in items if (s, c.name) not in vectors and c.path not in statistics_of]
+        made = clip_map(partial(_statistics, ubm=extractor.ubm_), missing, f"{description} statistics")
+        statistics_of |= dict(zip(missing, made, strict=True))
+        results = [vectors.get((s, c.name)) for s, c in items]
+        todo = [i for i, (_, c) in enumerate(items) if results[i] is None and isinstance(statistics_of[c.path], tuple)]
+        with clip_map.bar(f"{description} i-vectors", total=len(todo), unit="clip") as bar:
+            for start in range(0, len(todo), BLOCK):
+                block = todo[start : start + BLOCK]
+                n, f, _ = zip(*(statistics_of[items[i][1].path] for i in block), strict=True)
+                for i, vector in zip(block, extractor.model_.ivectors(np.array(n), np.array(f)), strict=True):
+                    results[i] = vector
+                bar.update(len(block))
+        results = [statistics_of[c.path] if r is None else r for r, (_, c) in zip(results, items, strict=True)]
+        features = Features.of(clips, results)
+        features.extractor = extractor
+        return features
+
+    def detector(self):
+        """An unfitted estimator for `(n_clips, dim)` i-vectors."""
+        from asd.detectors import GaussianMixtureDetector
+
+        return GaussianMixtureDetector(self.n_mixtures, scale=self.scale)
+
+    def _learn(self, paths, clip_map, description, clips):
+        """Extractor trained on clips, and the statistics (or errors) of these clips by path."""
+        from asd.ivector import IVectorExtractor, Statistics
+
+        extractor = IVectorExtractor(**self.settings)
+        draw = partial(_draw, n=extractor.frames_per_clip(len(paths)), random_state=self.settings["random_state"])
+        drawn = clip_map(draw, list(enumerate(paths)), f"{description} frames")
+        usable = [frames for frames in drawn if not isinstance(frames, AudioError)]
+        for error in drawn:
+            if isinstance(error, AudioError):
+                warnings.warn(BrokenClipWarning(error.path, error.reason), stacklevel=3)
+        if not usable:
+            raise drawn[-1]
+        with (
+            clip_map.bar(f"{description} UBM", total=1, unit="UBM") as bar,
+            warnings.catch_warnings(record=True) as few,
+        ):
+            warnings.simplefilter("always")
+            extractor.fit_ubm(np.concatenate(usable))
+            bar.update()
+        for warning in few:
+            if isinstance(warning.message, DataWarning):
+                warnings.warn(type(warning.message)(clips, warning.message.what), stacklevel=3)
+        made = clip_map(partial(_statistics, ubm=extractor.ubm_), paths, f"{description} statistics")
+        n, f, v = zip(*(result for result in made if not isinstance(result, AudioError)), strict=True)
+        extractor.fit_statistics(
+            Statistics(np.array(n), np.array(f), sum(v)),
+            progress=partial(clip_map.bar, f"{description} T matrix", unit="iteration"),
+        )
+        return extractor, dict(zip(paths, made, strict=True))
+
+
+def _draw(item, n, random_state):
+    """MFCC frames of one clip for a UBM, `(n, 42)` at most."""
+    from asd.ivector import draw_frames
+
+    index, path = item
+    return draw_frames(mfcc.mfcc(_read(path)), n, random_state, index)
+
+
+def _statistics(path, ubm):
+    """Baum-Welch statistics of one clip."""
+    from asd.ivector import clip_statistics
+
+    return clip_statistics(ubm, mfcc.mfcc(_read(path)))
 
 
 def _read(path):

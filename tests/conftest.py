@@ -1,11 +1,16 @@
 """What the tests share: the reference data where it is there, small data sets, the scripts."""
 
+import importlib.util
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -15,6 +20,7 @@ from asd.audio import RATE
 REPO = Path(__file__).resolve().parents[1]
 REFERENCE = REPO.parent / "shared" / "reference"
 SYSTEM1 = REPO / "bin" / "modspec_graph" / "graph_anom_detection.py"
+SYSTEM2 = REPO / "bin" / "iVectors_gmm" / "gmm.py"
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +69,71 @@ def run_script(script, *args, **options):
         timeout=300,
         **options,
     )
+
+
+def load_script(script):
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read_scores(path):
+    """Clip name -> score of a score file."""
+    frame = pd.read_csv(path, header=None, names=["file", "score"], float_precision="round_trip")
+    return dict(zip(frame.file, frame.score, strict=True))
+
+
+def only_line(text, start):
+    """The one line of a text that starts so."""
+    (line,) = (line for line in text.splitlines() if line.startswith(start))
+    return line
+
+
+def stops(result, *words):
+    """Asserts that a run ended with exit code 1 and one error line that holds the words; returns stderr."""
+    code, out, err = result
+    assert code == 1
+    assert not out
+    error = only_line(err, "error")
+    for word in words:
+        assert str(word) in error, error
+    return err
+
+
+def goes_on(result, *words):
+    """Asserts that a run succeeded with one warning, which holds the words; returns stdout."""
+    code, out, err = result
+    assert code == 0, err
+    assert "Traceback" not in err
+    line = only_line(err, "warning")
+    for word in words:
+        assert str(word) in line, line
+    return out
+
+
+@pytest.fixture
+def fan(dev_data, tmp_path):
+    """A copy of one machine type's development clips, to be spoiled: fan 00 and fan 12."""
+    shutil.copytree(dev_data / "fan", tmp_path / "data" / "fan")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def fan_eval(eval_data, tmp_path):
+    """The same of the evaluation clips: fan 01 and fan 12."""
+    shutil.copytree(eval_data / "fan", tmp_path / "data" / "fan")
+    return tmp_path / "data"
+
+
+def kill_at_first_manifest(command, folder):
+    """Start a run in a session of its own and kill all of it when it has finished its first machine id."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+    while process.poll() is None and not list(folder.rglob("*manifest_*.json")):
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def files_below(folder):

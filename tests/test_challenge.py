@@ -1,6 +1,5 @@
 """The scripts as their users run them: what they write, what they say, how they end."""
 
-import importlib.util
 import os
 import resource
 import shutil
@@ -13,7 +12,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from conftest import REPO, SYSTEM1, files_below, run_script, write_wav
+from conftest import (
+    REPO,
+    SYSTEM1,
+    files_below,
+    goes_on,
+    kill_at_first_manifest,
+    load_script,
+    only_line,
+    read_scores,
+    run_script,
+    stops,
+    write_wav,
+)
 from plain import modulation_spectrogram, noise_gate
 
 from asd import challenge, dataset, results
@@ -28,10 +39,7 @@ SUBMISSION = "task2/Tiwari_IITKGP_task2_2"
 
 @pytest.fixture(scope="session")
 def system1():
-    spec = importlib.util.spec_from_file_location("graph_anom_detection", SYSTEM1)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SYSTEM1)
 
 
 @pytest.fixture
@@ -41,34 +49,11 @@ def run(system1, tmp_path, capsys):
     def call(mode, data, *args, output=None):
         options = ["--data", data, "--saved", tmp_path / "saved", "--output", output or tmp_path / "out", "--jobs", 1]
         argv = [mode, *map(str, options), "--quiet", *map(str, args)]
-        code = challenge.main(system1.SYSTEM, system1.__doc__, SYSTEM1, REPO, argv)
+        code = challenge.main(lambda args: system1.SYSTEM, system1.__doc__, SYSTEM1, REPO, argv)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
     return call
-
-
-@pytest.fixture
-def fan(dev_data, tmp_path):
-    """A copy of one machine type's development clips, to be spoiled: fan 00 and fan 12."""
-    shutil.copytree(dev_data / "fan", tmp_path / "data" / "fan")
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def fan_eval(eval_data, tmp_path):
-    shutil.copytree(eval_data / "fan", tmp_path / "data" / "fan")
-    return tmp_path / "data"
-
-
-def read_scores(path):
-    frame = pd.read_csv(path, header=None, names=["file", "score"], float_precision="round_trip")
-    return dict(zip(frame.file, frame.score, strict=True))
-
-
-def only_line(text, start):
-    (line,) = (line for line in text.splitlines() if line.startswith(start))
-    return line
 
 
 # What a run writes
@@ -234,14 +219,15 @@ def test_killed_at_any_moment_and_run_again(dev_data, tmp_path, delay):
     args = ["d", "--data", dev_data, "--jobs", "2"]
     command = [sys.executable, str(SYSTEM1), *map(str, args), "--saved", str(tmp_path / "saved")]
     command += ["--output", str(tmp_path / "out")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     if delay:
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
         time.sleep(delay)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     else:
-        while process.poll() is None and not list(tmp_path.glob("saved/*_manifest_*")):
-            time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        kill_at_first_manifest(command, tmp_path / "saved")
     finished = {p: p.stat().st_mtime_ns for p in tmp_path.glob("saved/*_manifest_*")}
 
     again = run_script(SYSTEM1, *args, "--saved", tmp_path / "saved", "--output", tmp_path / "out", "--quiet")
@@ -308,16 +294,6 @@ def test_two_runs_at_once(dev_data, tmp_path):
 
 
 # Bad input that stops a run: exit 1, one line on stderr
-
-
-def stops(result, *words):
-    code, out, err = result
-    assert code == 1
-    assert not out
-    error = only_line(err, "error")
-    for word in words:
-        assert str(word) in error, error
-    return err
 
 
 def test_a_missing_data_folder(run, tmp_path):
@@ -435,16 +411,6 @@ def test_the_other_mode_s_clips(run, dev_data, eval_data):
 
 
 # Bad input that does not: exit 0, one warning a kind
-
-
-def goes_on(result, *words):
-    code, out, err = result
-    assert code == 0, err
-    assert "Traceback" not in err
-    line = only_line(err, "warning")
-    for word in words:
-        assert str(word) in line, line
-    return out
 
 
 def test_names_outside_the_grammar(run, fan):

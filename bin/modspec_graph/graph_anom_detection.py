@@ -40,4 +40,4 @@ SYSTEM = ModspecGraph(
 )
 
 if __name__ == "__main__":
-    sys.exit(challenge.main(SYSTEM, __doc__, SCRIPT, repo=SCRIPT.parents[2]))
+    sys.exit(challenge.main(lambda args: SYSTEM, __doc__, SCRIPT, repo=SCRIPT.parents[2]))
