@@ -9,15 +9,13 @@ System 1's cache is interchangeable with the original's, one folder of arrays::
 with the id without leading zero. Arrays whose manifest disagrees with the clips, the settings or
 the arrays themselves are not used. Arrays without a manifest are the original's and are accepted.
 
-Conventions: every file is written whole or not at all; no pickle is written or opened.
+Conventions: no pickle is written or opened.
 """
 
 import hashlib
 import io
 import json
-import os
 import re
-import tempfile
 import warnings
 import zlib
 from contextlib import suppress
@@ -28,9 +26,9 @@ import numpy as np
 
 from asd.audio import AudioError, DataError, DataWarning
 from asd.dataset import LABELS, layout_names, parse_name
+from asd.files import write_atomically
 
 FORMAT = 1  # of the manifest
-TEMPORARY = ".asd-tmp"
 
 
 class CacheError(DataError):
@@ -47,51 +45,6 @@ class NoManifestWarning(DataWarning):
     """Cached features come without a manifest and are taken on trust."""
 
     kind = "machine ids with cached features of unknown origin (no manifest), taken on trust"
-
-
-def write_atomically(path, content, *, sync=True):
-    """Write text or bytes to a file so that it is there whole or not at all.
-
-    Without `sync` that holds if the process dies, but not if the machine does.
-
-    Raises
-    ------
-    OSError
-        With the file's name, if it cannot be written; nothing is left behind.
-    """
-    path = Path(path)
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=TEMPORARY, dir=path.parent)
-        try:
-            with open(handle, "wb") as file:
-                file.write(data)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def remove_leftovers(folder, before):
-    """Remove temporary files that a killed run left in a folder before a time (seconds since 1970)."""
-    for path in Path(folder).glob(f".*{TEMPORARY}"):
-        with suppress(OSError):
-            if path.stat().st_mtime < before:
-                path.unlink()
 
 
 @dataclass

@@ -24,7 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from asd import dataset, metrics, results
 from asd.audio import BrokenClipWarning, DataError, DataWarning
-from asd.cache import CacheError, remove_leftovers
+from asd.cache import CacheError
+from asd.files import remove_leftovers
 from asd.parallel import ClipMap, available_cores
 
 SPLIT_NAME = {"d": "dev", "e": "eval"}

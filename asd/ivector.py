@@ -38,7 +38,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from asd.audio import DataError, DataWarning
-from asd.cache import write_atomically
+from asd.files import write_atomically
 
 COVARIANCE_FLOOR = 1e-10
 BLOCK = 64  # clips whose posteriors are in memory at once

@@ -11,7 +11,7 @@ from importlib.resources import files
 from math import isnan
 
 from asd import metrics
-from asd.cache import write_atomically
+from asd.files import write_atomically
 
 MEAN, HARMONIC = "mean of types", "harmonic mean"
 

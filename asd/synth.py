@@ -18,9 +18,9 @@ import numpy as np
 import soundfile
 
 from asd.audio import RATE
-from asd.cache import write_atomically
 from asd.dataset import GROUND_TRUTH, layout_names
 from asd.dataset import MACHINES as MACHINE_TYPES
+from asd.files import write_atomically
 from asd.parallel import ClipMap
 
 IDS = ("10", "11", "12")  # ids that no published figure belongs to

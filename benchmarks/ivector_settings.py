@@ -6,6 +6,11 @@ DATA are folders in the DCASE 2020 development layout, e.g. demo/dev_data after 
 CSV: a line a setting, scale and machine type, means and minima over machine ids and seeds.
 """
 
+import os
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[variable] = "1"
+
 import argparse
 import csv
 import sys

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from asd import cache as cache_module
-from asd.cache import CacheError, Features, NoManifestWarning, SpectraCache, StaleCacheWarning, write_atomically
+from asd.cache import CacheError, Features, NoManifestWarning, SpectraCache, StaleCacheWarning
 from asd.dataset import Clip, MachineId, layout_names
+from asd.files import write_atomically
 
 PARAMETERS = {"noise_clips": 100}
 
