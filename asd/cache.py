@@ -218,7 +218,7 @@ class SpectraCache:
             manifest = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             return self._without_manifest(clips, train, test, last, has_wavs)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CacheError(f"{path}: not JSON") from None
         if not isinstance(manifest, dict):
             raise CacheError(f"{path}: not a manifest")
@@ -325,14 +325,17 @@ class IVectorCache:
             manifest = self._manifest(clips, peers)
             names = self._recorded_names(manifest)
             vectors = {split: [self._read(clips, split, name) for name in names[split]] for split in names}
-            if self._vectors_digest([*vectors["train"], *vectors["test"]]) != manifest.get("vectors"):
-                raise CacheError(f"{path}: describes other i-vectors; delete it and the i-vectors of id {clips.id}")
+            for split, of_split in names.items():
+                for name, vector in zip(of_split, vectors[split], strict=True):
+                    if _vector_digest(vector) != manifest["vectors"][split].get(name):
+                        raise CacheError(f"{self._vector_path(clips, split, name)}: not as it was written")
         except CacheError as error:
             if clips.missing is not None:
                 raise CacheError(
-                    f"{error}; its WAVs are not there to make it again: give them with --data, or delete {path.parent}"
+                    f"{error}; its WAVs are not there to make it again: give them with --data, the settings that "
+                    "made it, or another folder with --saved"
                 ) from None
-            if path.is_file() and not self._is_begun(path):
+            if not self._is_begun(path):
                 warnings.warn(StaleCacheWarning(clips, str(error)), stacklevel=2)
             return None
         left_out = [tuple(entry) for entry in manifest["left_out"]]
@@ -350,17 +353,18 @@ class IVectorCache:
 
         try:
             manifest = self._manifest(clips, peers)
-            if self._digest(self._extractor_path(clips)) != manifest["extractor"]:
+            if _file_digest(self._extractor_path(clips)) != manifest["extractor"]:
                 return None
             extractor = IVectorExtractor.load(self._extractor_path(clips))
-            names = self._recorded_names(manifest)
         except (DataError, OSError):
             return None
         vectors = {}
-        for split, of_split in names.items():
+        for split, of_split in self._recorded_names(manifest).items():
             for name in of_split:
                 with suppress(CacheError):
-                    vectors[split, name] = self._read(clips, split, name)
+                    vector = self._read(clips, split, name)
+                    if _vector_digest(vector) == manifest["vectors"][split].get(name):
+                        vectors[split, name] = vector
         return extractor, vectors
 
     def save(self, clips, features, peers=()):
@@ -374,9 +378,11 @@ class IVectorCache:
         path = self._manifest_path(clips)
         write_atomically(path, json.dumps({"format": FORMAT, "begun": True}) + "\n")
         broken = {(split, name) for split, name, _ in features.left_out}
+        digests = {"train": {}, "test": {}}
         for split, rows in (("train", features.train), ("test", features.test)):
             names = [clip.name for clip in getattr(clips, split) if (split, clip.name) not in broken]
             for name, vector in zip(names, rows, strict=True):
+                digests[split][name] = _vector_digest(vector)
                 text = "".join(f"{value!r}\n" for value in vector.tolist())
                 write_atomically(self._vector_path(clips, split, name), text, sync=False)
         features.extractor.save(self._extractor_path(clips))
@@ -388,8 +394,8 @@ class IVectorCache:
             "clips": _fingerprints(clips),
             "peers": self._peer_fingerprints(peers),
             "left_out": [list(entry) for entry in features.left_out],
-            "extractor": self._digest(self._extractor_path(clips)),
-            "vectors": self._vectors_digest([*features.train, *features.test]),
+            "extractor": _file_digest(self._extractor_path(clips)),
+            "vectors": digests,
         }
         write_atomically(path, json.dumps(manifest, ensure_ascii=False) + "\n")
 
@@ -414,7 +420,7 @@ class IVectorCache:
 
     def _is_begun(self, path):
         """Whether a manifest says that its i-vectors were still being written."""
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError, RecursionError):
             return json.loads(path.read_text("utf-8")).get("begun", False)
         return False
 
@@ -426,7 +432,7 @@ class IVectorCache:
             expected = {"format": FORMAT, "machine": clips.machine, "id": clips.id, "parameters": self.parameters}
             for field, value in expected.items():
                 if manifest[field] != value:
-                    raise CacheError(f"{path}: describes other settings ({field})")
+                    raise CacheError(f"{path}: describes other settings ({_difference(manifest[field], value)})")
             if clips.missing is None:
                 if not all(_same(manifest["clips"][s], getattr(clips, s)) for s in ("train", "test")):
                     raise CacheError(f"{path}: describes other clips")
@@ -436,10 +442,14 @@ class IVectorCache:
                         _same(manifest["peers"][id], peer.train) for id, peer in others.items()
                     ):
                         raise CacheError(f"{path}: describes other clips of the machine type")
-            self._recorded_names(manifest)
+            names = self._recorded_names(manifest)
+            if not all(isinstance(manifest["vectors"][split], dict) for split in names):
+                raise TypeError("vectors")
+            if not isinstance(manifest["extractor"], str):
+                raise TypeError("extractor")
         except CacheError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CacheError(f"{path}: not a whole manifest ({type(error).__name__})") from None
         return manifest
 
@@ -498,13 +508,21 @@ class IVectorCache:
     def _peer_fingerprints(self, peers):
         return {peer.id: _fingerprints(peer)["train"] for peer in peers if peer.train} if self.whole_type else {}
 
-    @staticmethod
-    def _digest(path):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    @staticmethod
-    def _vectors_digest(vectors):
-        return hashlib.sha256(np.ascontiguousarray(vectors).tobytes()).hexdigest()
+def _file_digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _vector_digest(vector):
+    return hashlib.sha256(np.ascontiguousarray(vector, np.float64).tobytes()).hexdigest()[:16]
+
+
+def _difference(recorded, wanted):
+    """How two settings differ, in words."""
+    if not isinstance(recorded, dict) or not isinstance(wanted, dict):
+        return f"{recorded}, not {wanted}"
+    differ = [name for name in {**recorded, **wanted} if recorded.get(name) != wanted.get(name)]
+    return ", ".join(f"{name} {recorded.get(name)}, not {wanted.get(name)}" for name in differ)
 
 
 def _npy_bytes(array):

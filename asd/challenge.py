@@ -412,6 +412,8 @@ def _reported(job):
                 output = job()
             except (DataError, OSError) as problem:
                 error = problem
+            except MemoryError as problem:
+                error = DataError(f"not enough memory ({problem}); choose fewer --jobs or smaller settings")
     finally:
         signal.signal(signal.SIGINT, before)
     for note in notes:

@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from asd.audio import DataWarning
+from asd.audio import DataError, DataWarning
 
 
 class FewClipsWarning(DataWarning):
@@ -145,7 +145,7 @@ class GaussianMixtureDetector(BaseEstimator):
         """
         from sklearn.mixture import GaussianMixture
 
-        X = _as_vectors(X) * self.scale
+        X = _as_vectors(_as_vectors(X) * self.scale)
         n_components = min(self.n_components, len(X))
         if n_components < self.n_components:
             what = f"{n_components} mixture components instead of {self.n_components}"
@@ -156,7 +156,13 @@ class GaussianMixtureDetector(BaseEstimator):
             warnings.filterwarnings("ignore", module="sklearn")  # fewer distinct vectors than components
             mixture = GaussianMixture(
                 n_components, covariance_type="full", reg_covar=self.reg_covar, random_state=self.random_state
-            ).fit(X)
+            )
+            try:
+                mixture.fit(X)
+            except ValueError as error:
+                raise DataError(
+                    f"no mixture can be fitted at scale {self.scale:g}, choose a smaller one ({error})"
+                ) from None
         self.weights_, self.means_ = mixture.weights_, mixture.means_
         self.precisions_cholesky_ = mixture.precisions_cholesky_
         return self

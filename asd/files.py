@@ -46,8 +46,8 @@ def _umask():
 
 
 def remove_leftovers(folder, before):
-    """Remove temporary files that a killed run left in a folder before a time (seconds since 1970)."""
-    for path in Path(folder).glob(f".*{TEMPORARY}"):
+    """Remove temporary files that a killed run left below a folder before a time (seconds since 1970)."""
+    for path in Path(folder).rglob(f".*{TEMPORARY}"):
         with suppress(OSError):
             if path.stat().st_mtime < before:
                 path.unlink()

@@ -30,6 +30,7 @@ import io
 import json
 import warnings
 import zipfile
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +43,7 @@ from asd.files import write_atomically
 
 COVARIANCE_FLOOR = 1e-10
 BLOCK = 64  # clips whose posteriors are in memory at once
-ROWS = 16  # clips whose i-vectors are computed together
-NO_FRAMES = 1e-8  # a component with a smaller share of frames than that is left as it is
+NO_FRAMES = 1e-8  # a component that fewer frames than that belong to is left as it is
 
 
 class FewFramesWarning(DataWarning):
@@ -68,6 +68,8 @@ class UBM:
     variances: np.ndarray
 
     def __post_init__(self):
+        for name in ("weights", "means", "variances"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
         shape = np.shape(self.means)
         if len(shape) != 2 or np.shape(self.variances) != shape or np.shape(self.weights) != shape[:1]:
             raise ValueError(
@@ -200,16 +202,12 @@ class TotalVariability:
     def ivectors(self, n, f):
         """Posterior means alone, `(u, R)`, the same to the last bit for any u; see :meth:`posteriors`.
 
-        BLAS rounds by the shape of a product, so the shape is always the same: ROWS clips, padded with zeros.
+        Clip by clip, since BLAS rounds by the shape of a product and a row's place in it.
         """
         w = np.empty((len(n), self.t.shape[2]))
-        for start in range(0, len(n), ROWS):
-            count = min(ROWS, len(n) - start)
-            padded_n, padded_f = np.zeros((ROWS, *n.shape[1:])), np.zeros((ROWS, *f.shape[1:]))
-            padded_n[:count], padded_f[:count] = n[start : start + count], f[start : start + count]
-            b, matrices = self._normal_equations(padded_n, padded_f)
-            for i in range(count):
-                w[start + i] = lapack.dposv(matrices[i].T, b[i], lower=0, overwrite_a=1)[1]
+        for i in range(len(n)):
+            b, matrices = self._normal_equations(n[i : i + 1], f[i : i + 1])
+            w[i] = lapack.dposv(matrices[0].T, b[0], lower=0, overwrite_a=1)[1]
         return w
 
     def _normal_equations(self, n, f):
@@ -426,7 +424,7 @@ class IVectorExtractor(TransformerMixin, BaseEstimator):
         (n_clips, dim) float64 array
         """
         check_is_fitted(self, ["ubm_", "model_"])
-        return self.transform_statistics(statistics(self.ubm_, clips))
+        return self.transform_statistics(statistics(self.ubm_, clips)) if len(clips) else np.empty((0, self.dim))
 
     def transform_statistics(self, stats):
         """i-vectors of clips by their statistics, `(U, dim)`; the same whether a clip comes alone or with others."""
@@ -472,9 +470,29 @@ class IVectorExtractor(TransformerMixin, BaseEstimator):
                 extractor.ubm_ = UBM(arrays["weights"], arrays["means"], arrays["variances"])
                 extractor.model_ = TotalVariability(arrays["t"], arrays["covariance"])
                 extractor.log_likelihoods_ = arrays["log_likelihoods"]
-        except (ValueError, TypeError, KeyError, EOFError, IndexError, zipfile.BadZipFile) as error:
+                model, ubm = extractor.model_, extractor.ubm_
+                if model.t.shape != (*ubm.means.shape, extractor.dim) or model.covariance.shape != ubm.means.shape:
+                    raise ValueError(f"T {model.t.shape}, covariance {model.covariance.shape}, UBM {ubm.means.shape}")
+                if not (np.isfinite(model.t).all() and np.isfinite(ubm.means).all() and (model.covariance > 0).all()):
+                    raise ValueError("numbers that are not finite, or no covariances")
+        except _DAMAGED as error:
             raise DataError(f"{path}: not a saved i-vector extractor ({error}); delete it and run again") from None
         return extractor
+
+
+# What numpy, zipfile and json raise for files that somebody cut, flipped or made up.
+_DAMAGED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+    AttributeError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def draw_frames(frames, n, random_state, index):

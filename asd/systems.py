@@ -195,7 +195,7 @@ class IVectorGMM:
         self.settings = {"n_components": n_components, "dim": dim, "n_iter": n_iter, "max_frames": max_frames}
         self.settings["random_state"] = random_state
         self.ubm, self.scale, self.n_mixtures, self.asked = ubm, scale, n_mixtures, asked
-        self._of_machine_type = {}
+        self._shared = None, None  # what the last extractor was trained on, and it: ids may have it in common
 
     def cache(self, folder, mode):
         """The cache of this system's i-vectors in a folder."""
@@ -229,17 +229,17 @@ class IVectorGMM:
         statistics_of, vectors = {}, {}
         if known is not None:
             extractor, vectors = known
-        elif clips.machine in self._of_machine_type:
-            extractor = self._of_machine_type[clips.machine]
         else:
             trained_on = [clips] if self.ubm == "id" else peers
             paths = [clip.path for of_id in trained_on for clip in of_id.train]
+            shared = [(str(path), path.stat().st_mtime_ns) for path in paths if path.is_file()]
+            extractor = self._shared[1] if shared == self._shared[0] else None
+        if extractor is None:
             try:
                 extractor, statistics_of = self._learn(paths, clip_map, description, clips)
             except AudioError as error:
                 return Features([], [], [], [], [("train", Path(error.path).name, error.reason)])
-            if self.ubm == "machine":
-                self._of_machine_type[clips.machine] = extractor
+            self._shared = shared, extractor
         items = [("train", clip) for clip in clips.train] + [("test", clip) for clip in clips.test]
         missing = [c.path for s, c in items if (s, c.name) not in vectors and c.path not in statistics_of]
         made = clip_map(partial(_statistics, ubm=extractor.ubm_), missing, f"{description} statistics")

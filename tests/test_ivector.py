@@ -106,9 +106,10 @@ def test_a_component_without_frames_is_left_as_it_is(rng):
     np.testing.assert_array_equal(extractor.model_.covariance[1], 1)
 
 
-def test_a_clip_is_the_same_alone_and_with_others(ubm, rng):
-    clips, _ = draw(rng, ubm, 0.5 * rng.standard_normal((4, 6, 3)), 20, 60)
-    extractor = IVectorExtractor(dim=3, n_iter=2, ubm=ubm).fit(clips)
+def test_a_clip_is_the_same_alone_and_with_others(rng):
+    """At the default size: BLAS rounds differently from row to row of a product that large."""
+    clips = [rng.standard_normal((60, 42)) for _ in range(45)]
+    extractor = IVectorExtractor(n_iter=1).fit(clips)
     together = extractor.transform(clips)
     np.testing.assert_array_equal(together, np.concatenate([extractor.transform([clip]) for clip in clips]))
     np.testing.assert_array_equal(extractor.transform(clips[::-1]), together[::-1])

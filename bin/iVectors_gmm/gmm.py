@@ -24,6 +24,7 @@ example:
   python bin/iVectors_gmm/gmm.py d --machines fan
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -53,15 +54,31 @@ def add_arguments(parser):
     group.add_argument(
         "--iterations", type=positive, metavar="N", help=f"EM iterations of the matrix (default: {ITERATIONS})"
     )
-    group.add_argument("--seed", type=int, metavar="N", default=0, help="of UBM and matrix (default: 0)")
+    group.add_argument("--seed", type=seed, metavar="N", help="of UBM and matrix (default: 0)")
     group.add_argument(
         "--scale",
-        type=float,
+        type=factor,
         metavar="X",
         default=SCALE,
         help=f"multiplies the i-vectors before the mixture: 1 fits full covariances, {SCALE:g} (default) lets the "
         "mixture behave like the distance to the nearest centroid",
     )
+
+
+def seed(text):
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**32 - 1")
+    return int(text)
+
+
+def factor(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1e-12 < value < 1e12:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 1e-12 and 1e12")
+    return value
 
 
 def system(args):
@@ -72,8 +89,8 @@ def system(args):
         ubm=args.ubm or "id",
         scale=args.scale,
         n_mixtures=10,
-        random_state=args.seed,
-        asked=[f"--{flag}" for flag in ("ubm", "components", "iterations") if getattr(args, flag) is not None],
+        random_state=args.seed or 0,
+        asked=[f"--{flag}" for flag in ("ubm", "components", "iterations", "seed") if getattr(args, flag) is not None],
     )
 
 
