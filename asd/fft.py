@@ -13,8 +13,6 @@ References
 import numpy as np
 from numba import njit
 
-FLAGS = {"contract", "reassoc", "nsz"}
-
 
 def roots_of_unity(n, dtype):
     """Real and imaginary parts of `exp(-2j pi k / n)`, k = 0 ... n - 1: two `(n,)` arrays."""
@@ -22,7 +20,7 @@ def roots_of_unity(n, dtype):
     return np.cos(angle).astype(dtype), -np.sin(angle).astype(dtype)
 
 
-@njit(cache=True, nogil=True, fastmath=FLAGS)
+@njit(cache=True, nogil=True)
 def fft_columns(x_re, x_im, y_re, y_im, root_re, root_im, n_used):
     """Fourier transform of every column of a complex array whose last rows are zero.
 
@@ -58,7 +56,7 @@ def fft_columns(x_re, x_im, y_re, y_im, root_re, root_im, n_used):
 # by roots. Every row is a slice of its own: the compiler vectorises over slices, not over offsets.
 
 
-@njit(cache=True, nogil=True, fastmath=FLAGS)
+@njit(cache=True, nogil=True)
 def _first_stage(x_re, x_im, y_re, y_im, root_re, root_im, n_used):
     """Rows c and d are zero, and b is from row `n_used` on."""
     n = root_re.size
@@ -88,7 +86,7 @@ def _first_stage(x_re, x_im, y_re, y_im, root_re, root_im, n_used):
                 y3_re[q], y3_im[q] = y3_re[q] - r3 * im - i3 * re, y3_im[q] - i3 * im + r3 * re
 
 
-@njit(cache=True, nogil=True, fastmath=FLAGS)
+@njit(cache=True, nogil=True)
 def _stage(x_re, x_im, y_re, y_im, root_re, root_im, n):
     """A radix-4 stage of what is still n rows long."""
     width, quarter, step = x_re.size // n, n // 4, root_re.size // n
@@ -119,7 +117,7 @@ def _stage(x_re, x_im, y_re, y_im, root_re, root_im, n):
             y3_re[q], y3_im[q] = r3 * re - i3 * im, r3 * im + i3 * re
 
 
-@njit(cache=True, nogil=True, fastmath=FLAGS)
+@njit(cache=True, nogil=True)
 def _last_stage(x, y):
     """The radix-2 stage that is left where n is not a power of 4."""
     half = x.size // 2

@@ -25,7 +25,7 @@ import numpy as np
 from numba import njit
 
 from asd import scratch
-from asd.fft import FLAGS, fft_columns, roots_of_unity
+from asd.fft import fft_columns, roots_of_unity
 
 RATE = 16000  # Hz
 FRAME = 512  # samples a gammatonegram frame
@@ -194,7 +194,7 @@ def _energy_weights(n_frames):
     return weights / len(starts)
 
 
-@njit(cache=True, nogil=True, fastmath=FLAGS)
+@njit(cache=True, nogil=True)
 def _magnitudes(samples, n_frames, window, x_re, x_im, y_re, y_im, root_re, root_im, out):
     """Magnitudes, times 2, of the spectra of windowed frames: the columns of `out`, (n_blocks, n_bins, n_columns).
 
@@ -229,7 +229,7 @@ def _magnitudes(samples, n_frames, window, x_re, x_im, y_re, y_im, root_re, root
                 b[q] = np.sqrt(re * re + im * im)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True)
 def _filtered_energy(envelopes, b, a1, a2, weights):
     """All modulation filters over all envelopes in one pass, `(n_acoustic, n_modulation)`."""
     n_frames, n_acoustic = envelopes.shape
