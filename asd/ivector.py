@@ -13,7 +13,7 @@ component given a frame.
     update of T     T_c = (sum_u F_c w') (sum_u N_c E[w w'])^-1
     update of S     S_c = (sum_u V_c - diag(sum_u F_c w' T_c')) / sum_u N_c
 
-Statistics are whitened once (divided by the UBM's standard deviations), and sums over components
+T_c' S_c^-1 T_c and T_c' S_c^-1 are computed once a model, not once a clip, and sums over components
 and clips are matrix products.
 
 References
