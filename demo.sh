@@ -11,13 +11,17 @@ if ! [ -f demo/dev_data/complete ]; then
     : >demo/dev_data/complete
 fi
 
-echo
-.venv/bin/python bin/modspec_graph/graph_anom_detection.py d \
-    --data demo/dev_data --saved demo/saved_spectra --output demo/results
-echo
-.venv/bin/python bin/iVectors_gmm/gmm.py d \
-    --data demo/dev_data --saved demo/saved_iVectors --output demo/results
+for system in modspec_graph/graph_anom_detection.py iVectors_gmm/gmm.py ensemble/ens.py; do
+    echo
+    .venv/bin/python "bin/$system" d --report \
+        --data demo/dev_data --saved "demo/saved/${system%/*}" --output demo/results
+done
 
 echo
 echo "The machines are synthetic; listen to some in demo/dev_data. With the real data:"
 echo "  sh download_dev_data.sh && .venv/bin/python bin/modspec_graph/graph_anom_detection.py d"
+echo
+echo "Open the reports in a browser, the ensemble's leads to the other two:"
+for system in modspec_graph iVectors_gmm ensemble; do
+    echo "  $PWD/demo/results/reports/dev/$system/report.html"
+done

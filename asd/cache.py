@@ -51,17 +51,21 @@ class NoManifestWarning(DataWarning):
 class Features:
     """Features of a machine id's usable clips, and the clips that were not usable.
 
-    `train` is `(n_train, ...)`, `test` is `(n_test, ...)`, `test_names` and `labels` (0, 1, None)
-    go with the rows of `test`; `left_out` lists (split, name, reason). `extractor` is what made the
-    features, where the cache keeps that.
+    `train` is `(n_train, ...)`, `test` is `(n_test, ...)`, `train_names` go with the rows of
+    `train`, `test_names` and `labels` (0, 1, None) with those of `test`; `left_out` lists (split,
+    name, reason). Where features are made by an extractor that was trained on the training clips,
+    `extractor` is it and `held_out`, `(n_folds, n_train, ...)`, are the training clips' features by
+    extractors trained without each fold; None where they are not known.
     """
 
     train: np.ndarray
     test: np.ndarray
+    train_names: list[str]
     test_names: list[str]
     labels: list
     left_out: list[tuple[str, str, str]]
     extractor: object = None
+    held_out: np.ndarray | None = None
 
     @classmethod
     def of(cls, clips, results):
@@ -76,6 +80,7 @@ class Features:
         return cls(
             train=np.array([feature for _, feature in usable["train"]]),
             test=np.array([feature for _, feature in usable["test"]]),
+            train_names=[clip.name for clip, _ in usable["train"]],
             test_names=[clip.name for clip, _ in usable["test"]],
             labels=[clip.label for clip, _ in usable["test"]],
             left_out=left_out,
@@ -191,12 +196,7 @@ class SpectraCache:
         return machine, f"{int(id):02d}"
 
     def _read(self, path, part):
-        try:
-            with open(path, "rb") as file:
-                np.lib.format.read_magic(file)  # np.load opens archives and pickles too
-            array = np.array(np.load(path, mmap_mode="r", allow_pickle=False))  # mapped: no memory for a false shape
-        except (ValueError, TypeError, EOFError, OverflowError, MemoryError) as error:
-            raise CacheError(f"{path}: not a plain .npy array ({error})") from None
+        array = _read_npy(path)
         if part == "eval_files":
             good = array.ndim == 1 and array.dtype.kind == "U" and len(set(array)) == len(array)
             expected = "(n,) distinct names"
@@ -232,20 +232,23 @@ class SpectraCache:
             if has_wavs and not all(_same(manifest["clips"][s], getattr(clips, s)) for s in ("train", "test")):
                 raise CacheError(f"{path}: describes other clips")
             left_out = [(split, name, reason) for split, name, reason in manifest["left_out"]]
-            broken = {name for split, name, _ in left_out if split == "test"}
-            names = [name for name in manifest["clips"]["test"] if name not in broken]
+            train_names, names = _recorded_names(manifest).values()
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, CacheError):
                 raise
             raise CacheError(f"{path}: not a whole manifest ({type(error).__name__}: {error})") from None
-        if len(names) != len(test):
-            raise CacheError(f"{path}: describes {len(names)} test clips, but there are features of {len(test)}")
+        for split, rows, of_split in (("training", train, train_names), ("test", test, names)):
+            if len(of_split) != len(rows):
+                raise CacheError(
+                    f"{path}: describes {len(of_split)} {split} clips, but there are features of {len(rows)}"
+                )
         labels = last.astype(int).tolist() if self.mode == "d" else [None] * len(names)
-        return Features(train, test, names, labels, left_out)
+        return Features(train, test, train_names, names, labels, left_out)
 
     def _without_manifest(self, clips, train, test, last, has_wavs):
         labels = last.astype(int).tolist() if self.mode == "d" else [None] * len(last)
         names = layout_names(clips.id, labels) if self.mode == "d" else last.tolist()
+        train_names = layout_names(clips.id, [0] * len(train))
         if has_wavs:
             if len(train) != len(clips.train) or len(test) != len(clips.test):
                 raise CacheError(
@@ -258,8 +261,9 @@ class SpectraCache:
                 raise CacheError(f"{self._path(clips, 'eval_files')}: names of other clips")
             if self.mode == "d":
                 names = [clip.name for clip in clips.test]
+            train_names = [clip.name for clip in clips.train]
         warnings.warn(NoManifestWarning(clips, f"{len(train)} training, {len(test)} test clips"), stacklevel=4)
-        return Features(train, test, names, labels, [])
+        return Features(train, test, train_names, names, labels, [])
 
 
 class IVectorCache:
@@ -267,7 +271,8 @@ class IVectorCache:
 
     A text file a clip, `<machine>/{train,test}/<clip>.csv` (development) or
     `<machine>/{train_eval,test_eval}/<clip>.csv` (evaluation), a number a line. Ours lie beside
-    `<machine>/extractor_id_<II>_{d,e}.npz`, which made them, and `<machine>/manifest_id_<II>_{d,e}.json`.
+    `<machine>/extractor_id_<II>_{d,e}.npz`, which made them, `<machine>/held_out_id_<II>_{d,e}.npy`
+    and `<machine>/manifest_id_<II>_{d,e}.json`.
 
     Parameters
     ----------
@@ -323,12 +328,18 @@ class IVectorCache:
             return self._load_without_manifest(clips)
         try:
             manifest = self._manifest(clips, peers)
-            names = self._recorded_names(manifest)
+            names = _recorded_names(manifest)
             vectors = {split: [self._read(clips, split, name) for name in names[split]] for split in names}
             for split, of_split in names.items():
                 for name, vector in zip(of_split, vectors[split], strict=True):
                     if _vector_digest(vector) != manifest["vectors"][split].get(name):
                         raise CacheError(f"{self._vector_path(clips, split, name)}: not as it was written")
+            held_out = None
+            try:
+                held_out = self._read_held_out(clips, manifest)
+            except CacheError:
+                if clips.missing is None:
+                    raise
         except CacheError as error:
             if clips.missing is not None:
                 raise CacheError(
@@ -338,34 +349,45 @@ class IVectorCache:
             if not self._is_begun(path):
                 warnings.warn(StaleCacheWarning(clips, str(error)), stacklevel=2)
             return None
-        left_out = [tuple(entry) for entry in manifest["left_out"]]
-        return self._features(names["test"], vectors, left_out)
+        features = self._features(names, vectors, [tuple(entry) for entry in manifest["left_out"]])
+        features.held_out, features.extractor = held_out, self.extractor(clips)
+        return features
 
     def partial(self, clips, peers=()):
-        """The extractor that made a machine id's i-vectors and those that are there, or None.
+        """What made a machine id's i-vectors and those that are there, or None.
 
         Returns
         -------
-        (IVectorExtractor, dict of (split, name) -> (dim,) array) or None
-            None where the extractor is not there or is of other clips or settings.
+        (IVectorExtractor, held-out i-vectors, dict of (split, name) -> (dim,) array) or None
+            None where the extractor or the held-out i-vectors are not there or are of other clips or
+            settings.
         """
-        from asd.ivector import IVectorExtractor
-
         try:
             manifest = self._manifest(clips, peers)
-            if _file_digest(self._extractor_path(clips)) != manifest["extractor"]:
-                return None
-            extractor = IVectorExtractor.load(self._extractor_path(clips))
-        except (DataError, OSError):
+            held_out = self._read_held_out(clips, manifest)
+        except DataError:
+            return None
+        extractor = self.extractor(clips)
+        if extractor is None:
             return None
         vectors = {}
-        for split, of_split in self._recorded_names(manifest).items():
+        for split, of_split in _recorded_names(manifest).items():
             for name in of_split:
                 with suppress(CacheError):
                     vector = self._read(clips, split, name)
                     if _vector_digest(vector) == manifest["vectors"][split].get(name):
                         vectors[split, name] = vector
-        return extractor, vectors
+        return extractor, held_out, vectors
+
+    def extractor(self, clips):
+        """The extractor that made a machine id's i-vectors, or None where it is not there whole."""
+        from asd.ivector import IVectorExtractor
+
+        path = self._extractor_path(clips)
+        with suppress(DataError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            if _file_digest(path) == json.loads(self._manifest_path(clips).read_text("utf-8"))["extractor"]:
+                return IVectorExtractor.load(path)
+        return None
 
     def save(self, clips, features, peers=()):
         """Write i-vectors, extractor and manifest; whatever was there is no longer trusted from the first byte on.
@@ -386,6 +408,8 @@ class IVectorCache:
                 text = "".join(f"{value!r}\n" for value in vector.tolist())
                 write_atomically(self._vector_path(clips, split, name), text, sync=False)
         features.extractor.save(self._extractor_path(clips))
+        held_out = _npy_bytes(features.held_out)
+        write_atomically(self._held_out_path(clips), held_out)
         manifest = {
             "format": FORMAT,
             "machine": clips.machine,
@@ -395,6 +419,7 @@ class IVectorCache:
             "peers": self._peer_fingerprints(peers),
             "left_out": [list(entry) for entry in features.left_out],
             "extractor": _file_digest(self._extractor_path(clips)),
+            "held_out": hashlib.sha256(held_out).hexdigest(),
             "vectors": digests,
         }
         write_atomically(path, json.dumps(manifest, ensure_ascii=False) + "\n")
@@ -404,6 +429,9 @@ class IVectorCache:
 
     def _extractor_path(self, clips):
         return self.folder / clips.machine / f"extractor_id_{clips.id}_{self.mode}.npz"
+
+    def _held_out_path(self, clips):
+        return self.folder / clips.machine / f"held_out_id_{clips.id}_{self.mode}.npy"
 
     def _vector_path(self, clips, split, name):
         return self.folder / clips.machine / self.folders[split] / f"{Path(name).stem}.csv"
@@ -442,23 +470,17 @@ class IVectorCache:
                         _same(manifest["peers"][id], peer.train) for id, peer in others.items()
                     ):
                         raise CacheError(f"{path}: describes other clips of the machine type")
-            names = self._recorded_names(manifest)
+            names = _recorded_names(manifest)
             if not all(isinstance(manifest["vectors"][split], dict) for split in names):
                 raise TypeError("vectors")
-            if not isinstance(manifest["extractor"], str):
-                raise TypeError("extractor")
+            for name in ("extractor", "held_out"):
+                if not isinstance(manifest[name], str):
+                    raise TypeError(name)
         except CacheError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CacheError(f"{path}: not a whole manifest ({type(error).__name__})") from None
         return manifest
-
-    def _recorded_names(self, manifest):
-        broken = {(split, name) for split, name, _ in manifest["left_out"]}
-        return {
-            split: [name for name in manifest["clips"][split] if (split, name) not in broken]
-            for split in ("train", "test")
-        }
 
     def _load_without_manifest(self, clips):
         names = {split: self._names(clips.machine, split, clips.id) for split in ("train", "test")}
@@ -484,11 +506,25 @@ class IVectorCache:
         warnings.warn(
             NoManifestWarning(clips, f"{len(names['train'])} training, {len(names['test'])} test clips"), stacklevel=3
         )
-        return self._features(names["test"], vectors, [])
+        return self._features(names, vectors, [])
 
-    def _features(self, test_names, vectors, left_out):
-        labels = [LABELS[parse_name(name)[0]] for name in test_names]
-        return Features(np.array(vectors["train"]), np.array(vectors["test"]), list(test_names), labels, left_out)
+    def _features(self, names, vectors, left_out):
+        labels = [LABELS[parse_name(name)[0]] for name in names["test"]]
+        train, test = np.array(vectors["train"]), np.array(vectors["test"])
+        return Features(train, test, list(names["train"]), list(names["test"]), labels, left_out)
+
+    def _read_held_out(self, clips, manifest):
+        path = self._held_out_path(clips)
+        try:
+            if _file_digest(path) != manifest["held_out"]:
+                raise CacheError(f"{path}: not as it was written")
+            held_out = _read_npy(path)
+        except OSError:
+            raise CacheError(f"{path}: missing") from None
+        n_train = len(_recorded_names(manifest)["train"])
+        if held_out.shape[1:] != (n_train, self.dim) or held_out.dtype != float or not np.isfinite(held_out).all():
+            raise CacheError(f"{path}: {held_out.dtype} {held_out.shape}, expected (n, {n_train}, {self.dim}) floats")
+        return held_out
 
     def _read(self, clips, split, name):
         path = self._vector_path(clips, split, name)
@@ -509,6 +545,14 @@ class IVectorCache:
         return {peer.id: _fingerprints(peer)["train"] for peer in peers if peer.train} if self.whole_type else {}
 
 
+def _recorded_names(manifest):
+    """Per split: names of the usable clips that a manifest describes."""
+    broken = {(split, name) for split, name, _ in manifest["left_out"]}
+    return {
+        split: [name for name in manifest["clips"][split] if (split, name) not in broken] for split in ("train", "test")
+    }
+
+
 def _file_digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -523,6 +567,15 @@ def _difference(recorded, wanted):
         return f"{recorded}, not {wanted}"
     differ = [name for name in {**recorded, **wanted} if recorded.get(name) != wanted.get(name)]
     return ", ".join(f"{name} {recorded.get(name)}, not {wanted.get(name)}" for name in differ)
+
+
+def _read_npy(path):
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)  # np.load opens archives and pickles too
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))  # mapped: no memory for a false shape
+    except (ValueError, TypeError, EOFError, OverflowError, MemoryError) as error:
+        raise CacheError(f"{path}: not a plain .npy array ({error})") from None
 
 
 def _npy_bytes(array):

@@ -1,35 +1,25 @@
-"""The run that every system's script shares: machine ids in order, features from cache or clips,
-scores, results, submission.
-
-Results go to stdout; warnings, errors and progress to stderr. Exit codes: 0 success, 1 an error
-the user can mend (one line on stderr), 2 wrong usage, 130 interrupted.
-"""
+"""The d/e run that every script shares: machine ids in order, features from cache or clips, scores."""
 
 import argparse
-import errno
-import math
-import multiprocessing
 import os
-import signal
-import sys
 import time
 import warnings
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
-from asd import dataset, metrics, results
+from asd import dataset, results
 from asd.audio import BrokenClipWarning, DataError, DataWarning
 from asd.cache import CacheError
+from asd.console import display, positive, reported
 from asd.files import remove_leftovers
+from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
 
-SPLIT_NAME = {"d": "dev", "e": "eval"}
-TITLE = {"d": "development set", "e": "evaluation set"}
+REPORT_CLIPS = 5  # explained in a report, of either label
 
 
 class IncompleteIdWarning(DataWarning):
@@ -44,50 +34,16 @@ class IncompleteCacheWarning(DataWarning):
     kind = "machine ids left out, cached in part and without WAVs"
 
 
-class OneClassWarning(DataWarning):
-    """A test set holds one class only."""
+class OneSystemWarning(DataWarning):
+    """A machine id was scored by one of the systems only."""
 
-    kind = "machine ids without AUC, their test set has one class"
-
-
-class GroundTruthWarning(DataWarning):
-    """Test clips that the ground truth does not name."""
-
-    kind = "machine ids without AUC, clips are missing from the ground truth"
+    kind = "machine ids left out, not scored by every system"
 
 
-class ForeignSubmissionWarning(DataWarning):
-    """A submission folder holds files of other machine ids."""
+class ConstantScoresWarning(DataWarning):
+    """A system gave every clip the same score."""
 
-    kind = "files in the submission folder that this run did not write"
-
-
-@dataclass(frozen=True)
-class Places:
-    """Folders that a run reads (`data`), writes (`results`, `scores`, `task2`), or both (`saved`)."""
-
-    data: Path
-    saved: Path
-    results: Path
-    scores: Path
-    task2: Path
-
-    def under(self, output):
-        """The same places with every result, but not the cache, below the folder `output`."""
-        output = Path(output)
-        return replace(self, results=output, scores=output / "individual_scores", task2=output / "task2")
-
-    def results_file(self, system, mode):
-        """The CSV of AUC and pAUC per machine id."""
-        return self.results / f"{system.name}_{SPLIT_NAME[mode]}_data_results.csv"
-
-    def scores_folder(self, system, mode):
-        """Holds a CSV of `file,score` a machine id."""
-        return self.scores / SPLIT_NAME[mode] / system.name
-
-    def submission_folder(self, system):
-        """Holds the challenge submission."""
-        return self.task2 / system.submission
+    kind = "machine ids whose clips all score the same with a system"
 
 
 def main(system, description, script, repo, argv=None, *, saved=None, add_arguments=None):
@@ -118,24 +74,19 @@ def main(system, description, script, repo, argv=None, *, saved=None, add_argume
         results=script.parent,
         scores=repo / "bin" / "ensemble" / "individual_scores",
         task2=repo / "task2",
+        reports=repo / "reports",
     )
     if args.output:
         places = places.under(args.output)
-    return _reported(
-        partial(
-            run,
-            system(args),
-            args.mode,
-            places,
-            machines=args.machines,
-            jobs=args.jobs,
-            force=args.force,
-            progress=not args.quiet,
-        )
-    )
+    made = system(args)
+    options = {"machines": args.machines, "progress": not args.quiet}
+    options["report_clips"] = args.report_clips if args.report else None
+    if made.members:
+        return reported(partial(fuse, made, args.mode, places, members_scores=args.scores, **options))
+    return reported(partial(run, made, args.mode, places, jobs=args.jobs, force=args.force, **options))
 
 
-def run(system, mode, places, *, machines=None, jobs=None, force=False, progress=False):
+def run(system, mode, places, *, machines=None, jobs=None, force=False, progress=False, report_clips=None):
     """Score every machine id of a data set and write results, scores and, in "e", the submission.
 
     Parameters
@@ -151,6 +102,8 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
         Compute features again where the clips are there.
     progress : bool
         Draw progress bars on stderr.
+    report_clips : int, optional
+        Write an HTML report that explains so many clips of either label a machine id.
 
     Returns
     -------
@@ -168,82 +121,193 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
     started = time.time()
     cache = system.cache(places.saved, mode)
     ids = _find_ids(places, cache, mode, machines)
-    outputs = [places.results, places.scores_folder(system, mode)]
-    outputs += [places.submission_folder(system)] if mode == "e" else []
-    for folder in outputs:
-        _require_writable(folder)
-    labels = _ground_truth(places.data) if mode == "e" else None
     clip_map = ClipMap(jobs, progress=progress)
+    outputs = Outputs(system, mode, places, report_clips=report_clips)
 
-    rows, incomplete, unusable, n_clips = [], [], [], 0
+    incomplete, unusable = [], []
     for number, clips in enumerate(ids, 1):
         peers = [other for other in ids if other.machine == clips.machine]
+        description = f"{clips} [{number}/{len(ids)}]"
         try:
             features = None if force and not clips.missing else cache.load(clips, peers)
         except CacheError as error:
             unusable.append(str(error))
             continue
         if features is None and not clips.missing:
-            _require_writable(places.saved)
+            require_writable(places.saved)
             known = None if force else cache.partial(clips, peers)
             with threadpool_limits(1):
-                features = system.compute(clips, peers, clip_map, f"{clips} [{number}/{len(ids)}]", known)
+                features = system.compute(clips, peers, clip_map, description, known)
             if len(features.train) and len(features.test):
                 cache.save(clips, features, peers)
         if problem := _problem(mode, places, clips, features):
             incomplete.append((clips, problem))
             continue
-        scores = _scores(system.detector(), clips, features)
-        rows.append(_write(system, mode, places, clips, features, scores, labels))
-        n_clips += len(scores)
+        outputs.add(_scored(system, clips, features))
+    return _conclude(outputs, incomplete, unusable, machines, ids, (*outputs.folders, places.saved), started)
 
+
+def fuse(ensemble, mode, places, *, members_scores=None, machines=None, progress=False, report_clips=None):
+    """Fuse the score files of several systems; write what :func:`run` writes.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+    members_scores : Path, optional
+        Holds `{dev,eval}/<system>/`; default: where this run writes its own, `places.scores`.
+    mode, places, machines, progress, report_clips
+        See :func:`run`. The WAVs below `places.data` need not be there: the report plays them.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    DataError
+        With the file and the mend: no score files, files that are none, systems that scored other
+        clips than each other, an incomplete evaluation set.
+    OSError
+        If something cannot be read or written.
+    """
+    started = time.time()
+    read = replace(places, scores=members_scores or places.scores)
+    folders = [read.scores_folder(name, mode) for name in ensemble.members]
+    wavs = {}
+    if places.data.is_dir():
+        wavs = {clips.key: clips for clips in dataset.scan(places.data, mode, machines)}
+    ids = _scored_ids(ensemble, mode, folders, wavs if mode == "e" else {}, machines)
+    outputs = Outputs(ensemble, mode, places, report_clips=report_clips)
+
+    incomplete = []
+    for clips in ClipMap(1, progress=progress).bar("ensemble", ids, unit="id"):
+        lacking = [folder for folder in folders if not (folder / results.scores_name(*clips.key)).is_file()]
+        if lacking:
+            incomplete.append((clips, f"no scores in {', '.join(map(display, lacking))}"))
+            continue
+        clips = wavs.get(clips.key, clips)
+        outputs.add(_fused(ensemble, mode, clips, read))
+    return _conclude(outputs, incomplete, [], machines, ids, outputs.folders, started, kind=OneSystemWarning)
+
+
+def _conclude(outputs, incomplete, unusable, machines, ids, folders, started, kind=IncompleteIdWarning):
+    """Write what is left to write once all ids are scored; say what was not."""
+    mode, data = outputs.mode, outputs.places.data
     if mode == "d":
         for clips, problem in incomplete:
-            warnings.warn(IncompleteIdWarning(clips, problem), stacklevel=2)
+            warnings.warn(kind(clips, problem), stacklevel=3)
     else:
-        _remove_stale_submissions(places.submission_folder(system), [c for c, _ in incomplete], machines, ids)
-    with_figures = mode == "d" or labels is not None
-    if rows and with_figures:
-        results.write_results(places.results_file(system, mode), rows)
-    for folder in (*outputs, places.saved):
+        outputs.remove_stale_submissions([c for c, _ in incomplete], machines, ids)
+    summary = outputs.finish() if outputs.rows else None
+    for folder in folders:
         remove_leftovers(folder, started)
     problems = "; ".join(f"{clips}: {problem}" for clips, problem in incomplete)
     if mode == "e" and incomplete:
         unusable.append(
-            f"{places.data}: a submission needs every machine id and clip, mend these and run again "
-            f"(all others are written): {problems}{_other_mode_hint(places.data, mode)}"
+            f"{data}: a submission needs every machine id and clip, mend these and run again "
+            f"(all others are written): {problems}{_other_mode_hint(data, mode)}"
         )
     if unusable:
         raise DataError("; ".join(unusable))
-    if not rows:
-        raise DataError(
-            f"{places.data}: no machine id could be scored: {problems}{_other_mode_hint(places.data, mode)}"
-        )
-    return _summary(system, mode, places, rows if with_figures else None, len(rows), n_clips)
+    if summary is None:
+        raise DataError(f"{data}: no machine id could be scored: {problems}{_other_mode_hint(data, mode)}")
+    return summary
 
 
-def _scores(detector, clips, features):
-    """Scores of the test clips; warnings of the detector name the machine id."""
+def _scored(system, clips, features):
+    """Scores of a machine id; warnings of the detector name the machine id."""
+    detector = system.detector()
     with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
         warnings.simplefilter("always", DataWarning)
         scores = detector.fit(features.train).decision_function(features.test)
+        training = system.training_scores(features)
     for warning in caught:
         if isinstance(warning.message, DataWarning):
             warnings.warn(type(warning.message)(clips, warning.message.what), stacklevel=3)
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return scores
+    if training is not None:
+        training = dict(zip(features.train_names, training, strict=True))
+    explain = partial(system.explain, detector, features)
+    return Scored(clips, features.test_names, scores, features.labels, training, explain=explain)
 
 
-def _remove_stale_submissions(folder, incomplete, machines, ids):
-    """Remove what an earlier run wrote of ids that cannot be scored now; warn of ids that are not in the data."""
-    for clips in incomplete:
-        (folder / results.scores_name(*clips.key)).unlink(missing_ok=True)
-    if machines is None:
-        ours = {results.scores_name(*clips.key) for clips in ids}
-        for path in sorted(folder.glob(results.scores_name("*", "*"))):
-            if path.name not in ours:
-                warnings.warn(ForeignSubmissionWarning(path, "not of this data set"), stacklevel=3)
+def _scored_ids(ensemble, mode, folders, expected, machines):
+    """Machine ids that any member scored, and those expected, in the published order."""
+    found = {clips.key: clips for clips in expected.values()}
+    names = [path.name for folder in folders for path in folder.glob(results.scores_name("*", "*"))]
+    named = [match.groups() for name in names if (match := results.SCORES_NAME.fullmatch(name))]
+    if not named:
+        hint = f"run {' and '.join(f'{script} {mode}' for script in ensemble.members.values())} first, or name the "
+        hint += f"folder that holds {SPLIT_NAME[mode]}/{folders[0].name} with --scores"
+        other = "e" if mode == "d" else "d"
+        if any((f.parents[1] / SPLIT_NAME[other] / f.name).is_dir() for f in folders):
+            hint += f"; there are scores of the {TITLE[other]}: for these, run with {other} instead of {mode}"
+        raise DataError(f"{' and '.join(map(str, folders))}: no score files; {hint}")
+    for machine, id in named:
+        found.setdefault((machine, id), dataset.MachineId(machine, id))
+    there = {machine for machine, _ in found}
+    for machine in machines or ():
+        if machine not in there:
+            listed = ", ".join(sorted(there))
+            raise DataError(f"no scores of a machine {machine!r} in {folders[0].parent}; there are: {listed}")
+    ids = [clips for clips in found.values() if machines is None or clips.machine in machines]
+    return sorted(ids, key=lambda clips: (dataset.machine_order(clips.machine), clips.id))
+
+
+def _fused(ensemble, mode, clips, places):
+    """Fused scores of a machine id, from its members' score files."""
+    file = results.scores_name(*clips.key)
+    paths = [places.scores_folder(member, mode) / file for member in ensemble.members]
+    members = [results.read_scores(path) for path in paths]
+    for path, scores in zip(paths[1:], members[1:], strict=True):
+        if differ := sorted(members[0].keys() ^ scores.keys()):
+            has, lacks = (paths[0], path) if differ[0] in members[0] else (path, paths[0])
+            more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
+            raise DataError(
+                f"{lacks}: lacks {differ[0]}{more}, which {has} has; score the same clips with both systems"
+            )
+    names = sorted(members[0])
+    if mode == "d":
+        parsed = {name: dataset.parse_name(name) for name in names}
+        wrong = [name for name in names if not parsed[name] or parsed[name][0] is None]
+        if wrong:
+            raise DataError(
+                f"{paths[0]}: {wrong[0]} is not the name of a development clip, normal_id_… or anomaly_id_…; "
+                f"if these are scores of the {TITLE['e']}, they belong into {places.scores / SPLIT_NAME['e']}"
+            )
+        labels = [dataset.LABELS[parsed[name][0]] for name in names]
+        order = sorted(range(len(names)), key=labels.__getitem__)  # stable: normals first, then by name
+        names, labels = [names[i] for i in order], [labels[i] for i in order]
+    else:
+        labels = [None] * len(names)
+        there = {clip.name for clip in clips.test}
+        if there and (differ := sorted(there ^ set(names))):
+            what = "not scored" if differ[0] in there else "scored, but not there"
+            raise DataError(f"{paths[0]}: {differ[0]} is {what}; score the clips as they are now with both systems")
+    scores = np.array([[member[name] for member in members] for name in names])
+    for column, path in zip(scores.T, paths, strict=True):
+        if np.ptp(column) == 0:
+            what = "they add nothing" if ensemble.calibrated else "every fused score is 0"
+            warnings.warn(ConstantScoresWarning(clips, f"{path.parent.name}: {what}"), stacklevel=3)
+    training = None
+    if ensemble.calibrated:
+        paths = [places.training_scores_folder(member, mode) / file for member in ensemble.members]
+        training = [_training_scores(path, ensemble) for path in paths]
+    fused, normalised = ensemble.fuse(scores, training)
+    columns = dict(zip(ensemble.members, normalised.T, strict=True))
+    explain = partial(ensemble.explain, normalised)
+    return Scored(clips, names, fused, labels, columns=columns, explain=explain)
+
+
+def _training_scores(path, ensemble):
+    if not path.is_file():
+        script = ensemble.members[path.parent.name]
+        raise DataError(
+            f"{path}: no training scores, which calibrated fusion needs; write them with {script}, from WAVs "
+            "(i-vectors of unknown origin have none), or use --fusion published"
+        )
+    return np.array(list(results.read_scores(path).values()))
 
 
 def _other_mode_hint(data, mode):
@@ -251,7 +315,7 @@ def _other_mode_hint(data, mode):
     other = "e" if mode == "d" else "d"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if any(not clips.missing for clips in dataset.scan(data, other)):
+        if data.is_dir() and any(not clips.missing for clips in dataset.scan(data, other)):
             return f"; there are test clips named as in the {TITLE[other]}: run with {other} instead of {mode}"
     return ""
 
@@ -283,7 +347,7 @@ def _parser(description, script, repo, saved):
         "--output",
         type=Path,
         metavar="DIR",
-        help="put results, score files and submission below DIR (default: results beside the script, scores in "
+        help="put results, score files, submission and report below DIR (default: results beside the script, scores in "
         f"{place('bin', 'ensemble')}/individual_scores, submission in {place('task2')})",
     )
     parser.add_argument("--machines", nargs="+", metavar="NAME", help="only these machine types (default: all found)")
@@ -292,14 +356,20 @@ def _parser(description, script, repo, saved):
     )
     parser.add_argument("--force", action="store_true", help="compute features again where the WAVs are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="write an HTML page: figures with intervals, ROC curves, clips to listen to and why they scored high "
+        f"(below {place('reports')})",
+    )
+    parser.add_argument(
+        "--report-clips",
+        type=positive,
+        metavar="N",
+        default=REPORT_CLIPS,
+        help=f"normal and anomalous clips a machine id that the page explains (default: {REPORT_CLIPS} each)",
+    )
     return parser
-
-
-def positive(text):
-    """Type of an argument: a whole number, 1 or more."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
 
 
 def _find_ids(places, cache, mode, machines):
@@ -332,20 +402,6 @@ def _find_ids(places, cache, mode, machines):
     return sorted(found.values(), key=lambda clips: (dataset.machine_order(clips.machine), clips.id))
 
 
-def _require_writable(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
-
-
-def _ground_truth(data):
-    path = data / dataset.GROUND_TRUTH
-    return dataset.read_ground_truth(path) if path.is_file() else None
-
-
 def _problem(mode, places, clips, features):
     """Warn of the clips left out; say why the machine id cannot be scored, or None."""
     if features is None:
@@ -359,123 +415,3 @@ def _problem(mode, places, clips, features):
     if mode == "e" and broken:
         return ", ".join(broken)
     return None
-
-
-def _write(system, mode, places, clips, features, scores, truth):
-    """Write a machine id's scores, in "e" its submission too; return its row of the results."""
-    name = results.scores_name(*clips.key)
-    scored = list(zip(features.test_names, scores, features.labels, strict=True))
-    if mode == "e":
-        scored.sort()
-        results.write_scores(places.submission_folder(system) / name, *zip(*[s[:2] for s in scored], strict=True))
-        scored = [(file, score, (truth or {}).get((clips.machine, file))) for file, score, _ in scored]
-    results.write_scores(places.scores_folder(system, mode) / name, *zip(*[s[:2] for s in scored], strict=True))
-    labels = [label for *_, label in scored]
-    if None in labels:
-        if truth is not None:
-            what = f"{labels.count(None)} of {len(labels)}, e.g. {scored[labels.index(None)][0]}"
-            warnings.warn(GroundTruthWarning(clips, what), stacklevel=3)
-        return results.Row(*clips.key, math.nan, math.nan)
-    if len(set(labels)) == 1:
-        what = f"all {len(labels)} {'anomalous' if labels[0] else 'normal'}"
-        warnings.warn(OneClassWarning(clips, what), stacklevel=3)
-    values = [score for _, score, _ in scored]
-    return results.Row(*clips.key, metrics.auc(labels, values), metrics.pauc(labels, values))
-
-
-def _summary(system, mode, places, rows, n_ids, n_clips):
-    lines = [f"{system.title}, {TITLE[mode]}: {n_clips} clips of {n_ids} machine ids", ""]
-    if rows:
-        lines += [results.table(rows, results.published(system.name)), ""]
-        lines += [f"results     {_display(places.results_file(system, mode))}"]
-    lines += [f"scores      {_display(places.scores_folder(system, mode))}"]
-    if mode == "e":
-        lines += [f"submission  {_display(places.submission_folder(system))}"]
-        if not rows:
-            lines += [f"            (put {dataset.GROUND_TRUTH} into {_display(places.data)} for AUC and pAUC)"]
-    return "\n".join(lines)
-
-
-def _display(path):
-    """A path as short as it can be said from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith(os.path.join("..", "..")) else relative
-
-
-def _reported(job):
-    """Do a job for a person: print what it returns, its warnings by kind, its error in one line; the exit code."""
-    output = error = None
-    before = signal.signal(signal.SIGINT, _end_at_once)
-    try:
-        with _collected_warnings() as notes:
-            try:
-                output = job()
-            except (DataError, OSError) as problem:
-                error = problem
-            except MemoryError as problem:
-                error = DataError(f"not enough memory ({problem}); choose fewer --jobs or smaller settings")
-    finally:
-        signal.signal(signal.SIGINT, before)
-    for note in notes:
-        print(f"warning: {note}", file=sys.stderr)
-    if error is None:
-        try:
-            print(output, flush=True)
-        except OSError as problem:  # the reader went away, or its disk is full
-            error = OSError(problem.errno, problem.strerror, "standard output")
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if error is not None:
-        print(f"error: {_mend(error)}", file=sys.stderr)
-    return int(error is not None)
-
-
-def _end_at_once(*_):
-    """Ctrl-C: as safe as a kill, since nothing is ever half-written."""
-    for worker in multiprocessing.active_children():
-        worker.terminate()
-    sys.stderr.write("\ninterrupted: finished machine ids are kept, run again to go on\n")
-    sys.stderr.flush()
-    os._exit(130)
-
-
-@contextmanager
-def _collected_warnings():
-    """A list that is filled, at the end, with one line a kind of warning."""
-    caught, lines = {}, []
-
-    def collect(message, category, filename, lineno, file=None, line=None):
-        if isinstance(message, DataWarning):
-            caught.setdefault(category, {}).setdefault(message.subject, message.what)
-        else:
-            caught.setdefault((category, str(message)), {})
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=DataWarning)
-        warnings.showwarning = collect
-        try:
-            yield lines
-        finally:
-            for kind, subjects in caught.items():
-                lines.append(_warning_line(kind, subjects))
-
-
-def _warning_line(kind, subjects):
-    if not subjects:
-        category, text = kind
-        return f"{category.__name__}: {text}"
-    shown = [f"{_display(subject) if os.sep in subject else subject} ({what})" for subject, what in subjects.items()]
-    if kind.examples and len(shown) > kind.examples:
-        shown = ["e.g. " + shown[0], *shown[1 : kind.examples]]
-    return f"{kind.kind} ({len(subjects)}): {', '.join(shown)}"
-
-
-def _mend(error):
-    """What an error says, with a mend where it is the system's own."""
-    if not isinstance(error, OSError):
-        return error
-    mend = "check that it is there and may be read, and run again"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        mend = "free some space or choose another folder, and run again; finished machine ids are kept"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        mend = "choose another folder with --data, --saved or --output, or change its permissions, and run again"
-    return f"{error.filename or 'system'}: {error.strerror or error}; {mend}"

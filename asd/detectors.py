@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from asd.audio import DataError, DataWarning
@@ -184,6 +184,43 @@ class GaussianMixtureDetector(BaseEstimator):
             z = np.matmul((x - self.means_)[:, None], self.precisions_cholesky_)[:, 0]
             scores[i] = -np.logaddexp.reduce(constant - 0.5 * np.sum(z**2, axis=1))
         return scores
+
+
+def contiguous_folds(n, n_folds):
+    """Fold of each of n training clips, `(n,)` int: runs of neighbours, which resemble each other most.
+
+    There are at most as many folds as clips.
+    """
+    return np.arange(n) * min(n_folds, n) // max(n, 1)
+
+
+def cross_fitted_scores(detector, views, folds):
+    """Scores of training clips by detectors that did not see them: what new normal clips would score.
+
+    Each fold is scored by a clone of the detector fitted on the others.
+
+    Parameters
+    ----------
+    detector : estimator
+    views : (n_folds, n_train, ...) array
+        Features as made without each fold; where making them needs no training, one array for all:
+        `np.broadcast_to(X, (n_folds, *X.shape))`.
+    folds : (n_train,) int array
+        From :func:`contiguous_folds`.
+
+    Returns
+    -------
+    (n_train,) float64 array
+        A single clip is scored by a detector fitted on itself.
+    """
+    scores = np.empty(len(folds))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FewClipsWarning)  # the detector fitted on all clips says it once
+        for fold in range(folds.max() + 1):
+            out = folds == fold
+            fitted = clone(detector).fit(views[fold][out if out.all() else ~out])
+            scores[out] = fitted.decision_function(views[fold][out])
+    return scores
 
 
 def nearest_neighbours(X):

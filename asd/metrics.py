@@ -55,6 +55,64 @@ def _roc_auc(labels, scores, max_fpr):
     return float(roc_auc_score(labels, scores, max_fpr=max_fpr))
 
 
+def bootstrap(labels, scores, *, n_resamples=1000, random_state=0, max_fpr=MAX_FPR):
+    """AUC and pAUC of resampled test sets: what they might have been with other clips [2]_.
+
+    Normal and anomalous clips are each drawn with replacement, as many as there are. The spread of
+    the figures is that of the test set alone, not of training.
+
+    Parameters
+    ----------
+    labels : (n_clips,) array of 0 and 1
+    scores : (n_clips,) array
+    n_resamples : int
+    random_state : int
+    max_fpr : float
+
+    Returns
+    -------
+    (n_resamples, 2) float64 array
+        AUC and pAUC; NaN if only one class is there.
+
+    References
+    ----------
+    .. [2] B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, float)
+    if len(np.unique(labels)) < 2:
+        return np.full((n_resamples, 2), np.nan)
+    rng = np.random.default_rng(random_state)
+    thresholds = np.unique(-scores)  # of the negative scores: the highest score first
+    rates = []
+    for label in (0, 1):
+        of_class = scores[labels == label]
+        place = np.searchsorted(thresholds, -of_class)
+        share = np.bincount(place, minlength=len(thresholds)) / len(of_class)
+        drawn = rng.multinomial(len(of_class), share, size=n_resamples)
+        rates.append(np.pad(np.cumsum(drawn, axis=1) / len(of_class), ((0, 0), (1, 0))))
+    fpr, tpr = rates
+    return np.column_stack([_area(fpr, tpr, 1.0), _mcclish(_area(fpr, tpr, max_fpr), max_fpr)])
+
+
+def _area(fpr, tpr, max_fpr):
+    """Areas under piecewise linear curves, `(k, n_points)` each, up to a false positive rate."""
+    left, right = fpr[:, :-1], fpr[:, 1:]
+    width = np.clip(np.minimum(right, max_fpr) - left, 0, None)
+    with np.errstate(invalid="ignore"):
+        rise = np.where(width > 0, np.diff(tpr, axis=1) * width / (right - left), 0)
+    return np.sum(width * (tpr[:, :-1] + rise / 2), axis=1)
+
+
+def _mcclish(area, max_fpr):
+    chance = max_fpr**2 / 2
+    return (1 + (area - chance) / (max_fpr - chance)) / 2
+
+
+def interval(resampled, level=0.95):
+    """Percentile interval, `(2, ...)`: lower and upper end, of resampled figures, `(n_resamples, ...)`."""
+    return np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
 def mean(values):
     """Arithmetic mean of what is not NaN; NaN if nothing is."""
     values = np.asarray(values, float)

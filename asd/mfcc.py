@@ -93,6 +93,13 @@ def log_mel_spectrogram(samples, *, n_mels=N_MELS):
     return np.log(np.maximum(_frame_spectra(samples)[0] @ _mel_filters(n_mels), FLOOR))
 
 
+def mel_frequencies(n_mels=N_MELS):
+    """Centre frequencies of the mel bands, `(n_mels,)`, Hz."""
+    from librosa import mel_frequencies
+
+    return mel_frequencies(n_mels + 2, fmin=0.0, fmax=RATE / 2)[1:-1]
+
+
 def _frame_spectra(samples):
     """Power spectra, `(n_frames, N_FFT // 2 + 1)`, and energies, `(n_frames,)`, of the windowed frames."""
     samples = np.asarray(samples, np.float64)

@@ -35,7 +35,7 @@ class ClipMap:
         self.jobs = jobs or available_cores()
         self.progress = progress
 
-    def __call__(self, function, items, description=""):
+    def __call__(self, function, items, description="", *, unit="clip", batch=BATCH):
         """`[function(item) for item in items]`, with what a clip lacks in its place.
 
         Parameters
@@ -45,6 +45,10 @@ class ClipMap:
         items : sequence
         description : str
             Stands before the progress bar.
+        unit : str
+            What the progress bar calls an item.
+        batch : int
+            Items sent to a worker at once.
 
         Returns
         -------
@@ -61,8 +65,8 @@ class ClipMap:
         Whatever the calls warn of, again in this process.
         """
         results = []
-        with self.bar(description, total=len(items), unit="clip") as bar:
-            for result, caught in self._run(function, items):
+        with self.bar(description, total=len(items), unit=unit) as bar:
+            for result, caught in self._run(function, items, batch):
                 for warning in caught:
                     warnings.warn(warning, stacklevel=2)
                 results.append(result)
@@ -78,7 +82,7 @@ class ClipMap:
             steps, desc=description, disable=not self.progress, mininterval=interval, dynamic_ncols=True, **options
         )
 
-    def _run(self, function, items):
+    def _run(self, function, items, batch):
         if self.jobs == 1 or len(items) < 2:
             from threadpoolctl import threadpool_limits
 
@@ -92,7 +96,7 @@ class ClipMap:
         try:
             with parallel_config("loky", inner_max_num_threads=1):
                 workers = Parallel(
-                    self.jobs, return_as="generator", batch_size=BATCH, pre_dispatch=4 * BATCH * self.jobs
+                    self.jobs, return_as="generator", batch_size=batch, pre_dispatch=4 * batch * self.jobs
                 )
                 with _children_left_alone():
                     results = workers(delayed(_call)(function, item) for item in items)

@@ -6,14 +6,30 @@ Conventions: AUC and pAUC are fractions in files and per cent in the table; file
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from importlib.resources import files
-from math import isnan
+from math import isfinite, isnan
+from pathlib import Path
+
+import yaml
 
 from asd import metrics
+from asd.audio import DataError
 from asd.files import write_atomically
 
 MEAN, HARMONIC = "mean of types", "harmonic mean"
+AUTHORS = (  # of the report
+    ("Parth", "Tiwari"),
+    ("Yash", "Jain"),
+    ("Anderson", "Avila"),
+    ("João", "Monteiro"),
+    ("Shruti", "Kshirsagar"),
+    ("Amr", "Gaballah"),
+    ("Tiago H.", "Falk"),
+)
+SCORES_NAME = re.compile(r"anomaly_score_(.+)_id_(\d{2})\.csv")  # see `scores_name`
+META_FIGURES = "averaged_auc", "averaged_pauc"
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,130 @@ def write_scores(path, names, scores):
     write_atomically(path, text.getvalue())
 
 
+def read_scores(path):
+    """Read what :func:`write_scores` wrote.
+
+    Returns
+    -------
+    dict of str -> float
+        Clip name -> score, in the order of the file.
+
+    Raises
+    ------
+    DataError
+        If a line is no name and finite number, a clip is there twice, or none is; with the line.
+    OSError
+        With the file's name, if it cannot be read.
+    """
+    mend = "; write it again with the system's script"
+    scores = {}
+    try:
+        lines = list(csv.reader(io.StringIO(Path(path).read_text("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}){mend}") from None
+    for number, fields in enumerate(lines, 1):
+        if not fields:
+            continue
+        try:
+            name, text = fields
+            score = float(text)
+        except ValueError:
+            raise DataError(f"{path}, line {number}: expected file,score, got {','.join(fields)!r}{mend}") from None
+        if not isfinite(score):
+            raise DataError(f"{path}, line {number}: the score of {name} is {text}, not a finite number{mend}")
+        if name in scores:
+            raise DataError(f"{path}, line {number}: {name} is there twice{mend}")
+        scores[name] = score
+    if not scores:
+        raise DataError(f"{path}: no scores{mend}")
+    return scores
+
+
+def read_averages(path):
+    """Averages per machine type in what :func:`write_results` wrote: dict of machine -> (AUC, pAUC), fractions.
+
+    Raises
+    ------
+    DataError
+        If it is not such a file.
+    """
+    try:
+        lines = list(csv.DictReader(io.StringIO(Path(path).read_text("utf-8-sig"))))
+        return {
+            line["Machine"]: (float(line["AUC"] or "nan"), float(line["pAUC"] or "nan"))
+            for line in lines
+            if line["Mid"] == "Average"
+        }
+    except (UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError):
+        raise DataError(f"{path}: not a results CSV; delete it, or write it again with the system's script") from None
+
+
+def submission_meta(system, averages):
+    """The challenge's description of a submission, filled in as far as it is known; the rest is null.
+
+    Parameters
+    ----------
+    system : a system of `asd.systems`
+    averages : dict of machine -> (AUC, pAUC)
+        On the development set, fractions.
+
+    Returns
+    -------
+    dict
+    """
+    affiliation = dict.fromkeys(("abbreviation", "institute", "department", "location"))
+    first = {"abbreviation": "IITKGP", "institute": "Indian Institute of Technology Kharagpur"}
+    authors = [
+        {
+            "lastname": last,
+            "firstname": given,
+            "email": None,
+            "corresponding": last == AUTHORS[0][1],
+            "affiliation": affiliation | (first if last == AUTHORS[0][1] else {}),
+        }
+        for given, last in AUTHORS
+    ]
+    figures = {
+        machine: {name: None if isnan(f) else round(100 * f, 2) for name, f in zip(META_FIGURES, pair, strict=True)}
+        for machine, pair in averages.items()
+    }
+    return {
+        "submission": {
+            "label": system.submission,
+            "name": system.title,
+            "abbreviation": system.abbreviation,
+            "authors": authors,
+        },
+        "system": {
+            "description": {
+                "input_sampling_rate": "16kHz",
+                "acoustic_features": system.acoustic_features,
+                "data_augmentation": None,
+                "machine_learning_method": system.method,
+                "aggregation_method": system.aggregation,
+                "ensemble_method_subsystem_count": len(system.members) or None,
+                "decision_making": None,
+                "external_data_usage": None,
+            },
+            "complexity": {"total_parameters": None},
+            "external_datasets": None,
+            "source_code": None,
+        },
+        "results": {"development_dataset": figures or None},
+    }
+
+
+def write_meta(path, meta):
+    """Write a submission's description as YAML.
+
+    Raises
+    ------
+    OSError
+        With the file's name, if it cannot be written.
+    """
+    write_atomically(path, yaml.safe_dump(meta, sort_keys=False, allow_unicode=True))
+
+
 def published(system):
     """Published figures of a system on the development set.
 
@@ -99,6 +239,24 @@ def published(system):
             id = line["id"].zfill(2)
             found[line["machine"], id] = Row(line["machine"], id, float(line["AUC"]), float(line["pAUC"]))
     return found
+
+
+def baseline(rows):
+    """Published averages of the challenge's baseline, where `rows` hold all development ids of a machine type.
+
+    Parameters
+    ----------
+    rows : list of Row
+
+    Returns
+    -------
+    dict of machine -> Row
+    """
+    averages, ids = published("baseline"), set(published("modspec_graph"))
+    ours = {(row.machine, row.id) for row in rows}
+    machines = dict.fromkeys(row.machine for row in rows)
+    same = [m for m in machines if {k for k in ours if k[0] == m} == {k for k in ids if k[0] == m}]
+    return {machine: averages[machine, "Average"] for machine in same if (machine, "Average") in averages}
 
 
 def table(rows, reference):

@@ -9,13 +9,16 @@ import warnings
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from asd import audio, mfcc, modspec, noisegate
+from asd import audio, explain, fusion, mfcc, modspec, noisegate
 from asd.audio import AudioError, BrokenClipWarning, DataWarning
 from asd.cache import Features, IVectorCache, SpectraCache
 
+FOLDS = 10  # of training clips, to score each by a detector that did not see it
+EXTRACTOR_FOLDS = 5  # the same where an i-vector extractor is trained for each
 BLOCK = 64  # clips whose i-vectors are computed between two looks at the progress bar
 
 
@@ -44,7 +47,15 @@ class ModspecGraph:
 
     name = "modspec_graph"
     title = "System 1: modulation spectrogram + nearest-neighbour graph clusters"
+    description = (
+        "A clip's score is the distance of its modulation spectrogram to the nearest cluster of the normal ones."
+    )
     submission = "Tiwari_IITKGP_task2_2"
+    abbreviation = "modspec"
+    acoustic_features = "modulation spectrogram"
+    aggregation = "average"
+    method = "nearest-neighbour graph clusters"
+    members = MappingProxyType({})
 
     def __init__(
         self,
@@ -94,7 +105,7 @@ class ModspecGraph:
         try:
             frontend = self.learn_frontend([clip.path for clip in clips.train], name=clips)
         except AudioError as error:
-            return Features([], [], [], [], [("train", Path(error.path).name, error.reason)])
+            return Features([], [], [], [], [], [("train", Path(error.path).name, error.reason)])
         paths = [clip.path for clip in clips.train + clips.test]
         return Features.of(clips, clip_map(partial(self.extract, frontend=frontend), paths, description))
 
@@ -147,6 +158,41 @@ class ModspecGraph:
 
         return GraphClusters(sigma_floor=self.sigma_floor)
 
+    def training_scores(self, features):
+        """Scores of the training clips by detectors that did not see them, `(n_train,)`."""
+        from asd.detectors import contiguous_folds, cross_fitted_scores
+
+        folds = contiguous_folds(len(features.train), FOLDS)
+        views = np.broadcast_to(features.train, (FOLDS, *features.train.shape))
+        return cross_fitted_scores(self.detector(), views, folds)
+
+    def explain(self, detector, features, index, wav=None):
+        """Why a test clip scored as it did.
+
+        Parameters
+        ----------
+        detector : GraphClusters
+            Fitted.
+        features : Features
+        index : int
+            Row of `features.test`.
+        wav : Path, optional
+            The recording, not needed here.
+
+        Returns
+        -------
+        Explanation
+        """
+        spectrum = features.test[index]
+        cluster = detector.nearest_cluster(spectrum[None])[0][0]
+        return explain.cluster_distance(
+            spectrum,
+            detector.means_[cluster],
+            detector.scales_[cluster],
+            modspec.acoustic_frequencies(self.filters["n_acoustic"], self.filters["low_hz"]),
+            modspec.modulation_frequencies(self.filters["n_modulation"], self.filters["modulation_range"]),
+        )
+
 
 class IVectorGMM:
     """System 2: MFCC i-vectors and a Gaussian mixture.
@@ -177,7 +223,15 @@ class IVectorGMM:
 
     name = "iVectors_gmm"
     title = "System 2: MFCC i-vectors + Gaussian mixture"
+    description = (
+        "A clip's score is the negative log-likelihood of its i-vector under a mixture fitted on the normal ones."
+    )
     submission = "Tiwari_IITKGP_task2_1"
+    abbreviation = "iVec-GMM"
+    acoustic_features = "MFCC"
+    aggregation = "i-vector"
+    method = "GMM"
+    members = MappingProxyType({})
 
     def __init__(
         self,
@@ -195,7 +249,7 @@ class IVectorGMM:
         self.settings = {"n_components": n_components, "dim": dim, "n_iter": n_iter, "max_frames": max_frames}
         self.settings["random_state"] = random_state
         self.ubm, self.scale, self.n_mixtures, self.asked = ubm, scale, n_mixtures, asked
-        self._shared = None, None  # what the last extractor was trained on, and it: ids may have it in common
+        self._shared = None, None  # what was trained last, on what: ids of a machine type may have it in common
 
     def cache(self, folder, mode):
         """The cache of this system's i-vectors in a folder."""
@@ -203,7 +257,7 @@ class IVectorGMM:
             folder,
             mode,
             dim=self.settings["dim"],
-            parameters=self.settings | {"ubm": self.ubm, "mfcc": mfcc.SETTINGS},
+            parameters=self.settings | {"ubm": self.ubm, "mfcc": mfcc.SETTINGS, "folds": EXTRACTOR_FOLDS},
             asked=self.asked,
             whole_type=self.ubm == "machine",
         )
@@ -219,27 +273,27 @@ class IVectorGMM:
         clip_map : ClipMap
         description : str
             Stands before the progress bars, which name the stage.
-        known : (IVectorExtractor, dict), optional
-            What `cache.partial` gave: an extractor, and the i-vectors that need not be extracted.
+        known : (IVectorExtractor, array, dict), optional
+            What `cache.partial` gave: an extractor, the held-out i-vectors, and the i-vectors that
+            need not be extracted.
 
         Returns
         -------
         Features
         """
-        statistics_of, vectors = {}, {}
+        statistics_of, vectors, held_out = {}, {}, None
         if known is not None:
-            extractor, vectors = known
+            extractor, held_out, vectors = known
         else:
             trained_on = [clips] if self.ubm == "id" else peers
-            paths = [clip.path for of_id in trained_on for clip in of_id.train]
-            shared = [(str(path), path.stat().st_mtime_ns) for path in paths if path.is_file()]
-            extractor = self._shared[1] if shared == self._shared[0] else None
-        if extractor is None:
-            try:
-                extractor, statistics_of = self._learn(paths, clip_map, description, clips)
-            except AudioError as error:
-                return Features([], [], [], [], [("train", Path(error.path).name, error.reason)])
-            self._shared = shared, extractor
+            shared = [(str(c.path), c.path.stat().st_mtime_ns) for i in trained_on for c in i.train if c.path.is_file()]
+            if shared != self._shared[0]:
+                try:
+                    *learnt, statistics_of = self._learn(trained_on, clip_map, description, clips)
+                except AudioError as error:
+                    return Features([], [], [], [], [], [("train", Path(error.path).name, error.reason)])
+                self._shared = shared, learnt
+            extractor, fold_models = self._shared[1]
         items = [("train", clip) for clip in clips.train] + [("test", clip) for clip in clips.test]
         missing = [c.path for s, c in items if (s, c.name) not in vectors and c.path not in statistics_of]
         made = clip_map(partial(_statistics, ubm=extractor.ubm_), missing, f"{description} statistics")
@@ -256,6 +310,10 @@ class IVectorGMM:
         results = [statistics_of[c.path] if r is None else r for r, (_, c) in zip(results, items, strict=True)]
         features = Features.of(clips, results)
         features.extractor = extractor
+        if held_out is None and len(features.train):
+            n, f, _ = zip(*(made for c in clips.train if isinstance(made := statistics_of[c.path], tuple)), strict=True)
+            held_out = np.array([model.ivectors(np.array(n), np.array(f)) for model in fold_models])
+        features.held_out = held_out
         return features
 
     def detector(self):
@@ -264,10 +322,50 @@ class IVectorGMM:
 
         return GaussianMixtureDetector(self.n_mixtures, scale=self.scale)
 
-    def _learn(self, paths, clip_map, description, clips):
-        """Extractor trained on clips, and the statistics (or errors) of these clips by path."""
+    def training_scores(self, features):
+        """Scores of the training clips by detectors and extractors that did not see them, `(n_train,)`, or None.
+
+        None where the i-vectors come from an extractor that is not known: it has seen these clips.
+        """
+        if features.held_out is None:
+            return None
+        from asd.detectors import contiguous_folds, cross_fitted_scores
+
+        folds = contiguous_folds(len(features.train), EXTRACTOR_FOLDS)
+        return cross_fitted_scores(self.detector(), features.held_out, folds)
+
+    def explain(self, detector, features, index, wav=None):
+        """Which frames of a test clip its UBM did not expect; None without the recording.
+
+        Parameters
+        ----------
+        detector : GaussianMixtureDetector
+        features : Features
+        index : int
+        wav : Path, optional
+
+        Returns
+        -------
+        Explanation or None
+        """
+        try:
+            samples = _read(wav) if wav is not None else None
+        except AudioError:
+            samples = None
+        if samples is None:
+            return None
+        log_mel = mfcc.log_mel_spectrogram(samples)
+        likelihood = None
+        if features.extractor is not None:
+            likelihood = features.extractor.ubm_.log_likelihood(mfcc.mfcc(samples))
+        return explain.frame_likelihood(log_mel, likelihood, mfcc.mel_frequencies(), mfcc.HOP / mfcc.RATE)
+
+    def _learn(self, trained_on, clip_map, description, clips):
+        """Extractor trained on ids, models trained without each fold of theirs, statistics (or errors) by path."""
+        from asd.detectors import contiguous_folds
         from asd.ivector import IVectorExtractor, Statistics
 
+        paths = [clip.path for of_id in trained_on for clip in of_id.train]
         extractor = IVectorExtractor(**self.settings)
         draw = partial(_draw, n=extractor.frames_per_clip(len(paths)), random_state=self.settings["random_state"])
         drawn = clip_map(draw, list(enumerate(paths)), f"{description} frames")
@@ -287,13 +385,76 @@ class IVectorGMM:
         for warning in few:
             if isinstance(warning.message, DataWarning):
                 warnings.warn(type(warning.message)(clips, warning.message.what), stacklevel=3)
-        made = clip_map(partial(_statistics, ubm=extractor.ubm_), paths, f"{description} statistics")
-        n, f, v = zip(*(result for result in made if not isinstance(result, AudioError)), strict=True)
+        of_clips = clip_map(partial(_statistics, ubm=extractor.ubm_), paths, f"{description} statistics")
+        made = dict(zip(paths, of_clips, strict=True))
+        of_ids = [[r for c in of_id.train if not isinstance(r := made[c.path], AudioError)] for of_id in trained_on]
+        folds = np.concatenate([contiguous_folds(len(of_id), EXTRACTOR_FOLDS) for of_id in of_ids])
+        n, f, v = (np.array(part) for part in zip(*(result for of_id in of_ids for result in of_id), strict=True))
         extractor.fit_statistics(
-            Statistics(np.array(n), np.array(f), sum(v)),
+            Statistics(n, f, v.sum(axis=0)),
             progress=partial(clip_map.bar, f"{description} T matrix", unit="iteration"),
         )
-        return extractor, dict(zip(paths, made, strict=True))
+        without = partial(_model_without, extractor=extractor, statistics=(n, f, v), folds=folds)
+        fold_models = clip_map(without, range(folds.max() + 1), f"{description} held-out", unit="fold", batch=1)
+        return extractor, fold_models, made
+
+
+class Ensemble:
+    """System 3: fusion of the scores of Systems 1 and 2.
+
+    Parameters
+    ----------
+    fusion : {"published", "calibrated"}
+        Product of min-max normalised scores, or mean of z-scores by the training scores: see
+        :mod:`asd.fusion`.
+    """
+
+    name = "ensemble"
+    title = "System 3: ensemble of Systems 1 and 2"
+    submission = "Tiwari_IITKGP_task2_3"
+    abbreviation = "ensemble"
+    acoustic_features = "modulation spectrogram, MFCC"
+    aggregation = "average, i-vector"
+    method = "nearest-neighbour graph clusters, GMM"
+    members = MappingProxyType(
+        {
+            ModspecGraph.name: "bin/modspec_graph/graph_anom_detection.py",
+            IVectorGMM.name: "bin/iVectors_gmm/gmm.py",
+        }
+    )
+
+    def __init__(self, *, fusion="published"):
+        self.calibrated = fusion == "calibrated"
+
+    @property
+    def description(self):
+        if self.calibrated:
+            return "A clip's score is the mean of its two scores in standard deviations above those of normal clips."
+        return "A clip's score is the product of its two scores, each brought to 0 to 1 over the test clips."
+
+    def fuse(self, scores, training=None):
+        """Fused scores, `(n_clips,)`, and the members' normalised ones, `(n_clips, n_members)`.
+
+        Parameters
+        ----------
+        scores : (n_clips, n_members) array
+        training : list of (n_train,) arrays, optional
+            The members' cross-fitted training scores, for calibrated fusion.
+        """
+        if self.calibrated:
+            calibrated = fusion.CalibratedFusion().fit(training)
+            return calibrated.decision_function(scores), calibrated.normalised(scores)
+        return fusion.product(scores), fusion.min_max(scores)
+
+    def explain(self, normalised, index, wav=None):
+        """What each member makes of a clip, given `(n_clips, n_members)` normalised scores."""
+        ranks = 1 + np.sum(normalised > normalised[index], axis=0)
+        parts = [
+            f"{name} puts it at {value:.2f}, rank {rank}"
+            for name, value, rank in zip(self.members, normalised[index], ranks, strict=True)
+        ]
+        scale = "standard deviations above normal clips" if self.calibrated else "0 to 1 over the test clips"
+        return explain.Explanation(f"{'; '.join(parts)} ({scale}).", ())
 
 
 def _draw(item, n, random_state):
@@ -309,6 +470,18 @@ def _statistics(path, ubm):
     from asd.ivector import clip_statistics
 
     return clip_statistics(ubm, mfcc.mfcc(_read(path)))
+
+
+def _model_without(fold, extractor, statistics, folds):
+    """Total variability model trained without the clips of a fold, or with all if it is the only one."""
+    from sklearn.base import clone
+
+    from asd.ivector import Statistics
+
+    n, f, v = (part[folds != fold] if folds.any() else part for part in statistics)
+    without = clone(extractor)
+    without.ubm_ = extractor.ubm_
+    return without.fit_statistics(Statistics(n, f, v.sum(axis=0))).model_
 
 
 def _read(path):

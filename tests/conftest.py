@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from asd.audio import RATE
 REPO = Path(__file__).resolve().parents[1]
 REFERENCE = REPO.parent / "shared" / "reference"
 SYSTEM1 = REPO / "bin" / "modspec_graph" / "graph_anom_detection.py"
+SYSTEM3 = REPO / "bin" / "ensemble" / "ens.py"
 SYSTEM2 = REPO / "bin" / "iVectors_gmm" / "gmm.py"
 
 
@@ -71,12 +73,26 @@ def run_script(script, *args, **options):
     )
 
 
+@cache
 def load_script(script):
     """A script as a module."""
     spec = importlib.util.spec_from_file_location(script.stem, script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def run_here(tmp_path, capsys):
+    """Runs a script in this process below tmp_path; returns its exit code, stdout and stderr."""
+
+    def call(script, mode, data, *args, output=None):
+        options = ["--data", data, "--saved", tmp_path / "saved", "--output", output or tmp_path / "out", "--jobs", 1]
+        code = load_script(script).main([mode, *map(str, options), "--quiet", *map(str, args)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 def read_scores(path):

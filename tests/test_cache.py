@@ -3,6 +3,7 @@ interchangeable with the original's."""
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,7 +40,8 @@ def without_wavs():
 @pytest.fixture
 def features(rng, clips):
     names, labels = [c.name for c in clips.test], [c.label for c in clips.test]
-    return Features(rng.random((3, 6, 2)), rng.random((4, 6, 2)), names, labels, [])
+    train_names = [c.name for c in clips.train]
+    return Features(rng.random((3, 6, 2)), rng.random((4, 6, 2)), train_names, names, labels, [])
 
 
 @pytest.fixture
@@ -50,11 +52,8 @@ def cache(tmp_path):
 def assert_same(loaded, features):
     np.testing.assert_array_equal(loaded.train, features.train)
     np.testing.assert_array_equal(loaded.test, features.test)
-    assert (loaded.test_names, loaded.labels, loaded.left_out) == (
-        features.test_names,
-        features.labels,
-        features.left_out,
-    )
+    for name in ("train_names", "test_names", "labels", "left_out"):
+        assert getattr(loaded, name) == getattr(features, name)
 
 
 def test_what_was_saved_is_loaded_with_and_without_the_clips(cache, clips, without_wavs, features):
@@ -66,12 +65,12 @@ def test_what_was_saved_is_loaded_with_and_without_the_clips(cache, clips, witho
 
 
 def test_clips_left_out_are_remembered(cache, clips, features):
-    kept = Features(
-        features.train,
-        features.test[1:],
-        features.test_names[1:],
-        features.labels[1:],
-        [("test", features.test_names[0], "empty file")],
+    kept = replace(
+        features,
+        test=features.test[1:],
+        test_names=features.test_names[1:],
+        labels=features.labels[1:],
+        left_out=[("test", features.test_names[0], "empty file")],
     )
     cache.save(clips, kept)
     assert_same(cache.load(clips), kept)
@@ -245,7 +244,7 @@ def test_an_unusable_cache_is_computed_again_or_an_error_without_the_clips(
 
 
 def test_the_original_s_arrays_of_other_clips_are_computed_again(cache, clips, features):
-    fewer = Features(features.train[:2], features.test, features.test_names, features.labels, [])
+    fewer = replace(features, train=features.train[:2], train_names=features.train_names[:2])
     save_as_the_original(cache, fewer)
     with pytest.warns(StaleCacheWarning, match="2 training and 4 test rows, but 3 and 4 clips"):
         assert cache.load(clips) is None

@@ -10,7 +10,13 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 from sklearn.base import clone
 
-from asd.detectors import FewClipsWarning, GraphClusters, nearest_neighbours
+from asd.detectors import (
+    FewClipsWarning,
+    GraphClusters,
+    contiguous_folds,
+    cross_fitted_scores,
+    nearest_neighbours,
+)
 from asd.metrics import auc, pauc
 
 
@@ -109,3 +115,27 @@ def test_real_spectra_give_the_rerun_s_figures(reference):
         row = expected[name[:-1], name[-1]]
         assert auc(labels, scores) == pytest.approx(float(row["AUC"]), abs=1e-6)
         assert pauc(labels, scores) == pytest.approx(float(row["pAUC"]), abs=1e-6)
+
+
+def test_cross_fitted_scores_are_of_detectors_that_did_not_see_the_clip(spectra):
+    spectra, _ = spectra
+    folds = contiguous_folds(len(spectra), 4)
+    scores = cross_fitted_scores(GraphClusters(), np.broadcast_to(spectra, (4, *spectra.shape)), folds)
+    for fold in range(4):
+        out = folds == fold
+        np.testing.assert_array_equal(scores[out], GraphClusters().fit(spectra[~out]).decision_function(spectra[out]))
+
+
+@given(st.integers(1, 50), st.integers(1, 12))
+def test_folds_are_runs_of_about_equal_size(n, n_folds):
+    folds = contiguous_folds(n, n_folds)
+    sizes = np.bincount(folds)
+    assert len(folds) == n
+    assert len(sizes) == min(n, n_folds)
+    assert (np.diff(folds) >= 0).all()
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_a_single_clip_is_scored_by_itself(spectra):
+    scores = cross_fitted_scores(GraphClusters(), spectra[0][None, :1], contiguous_folds(1, 10))
+    np.testing.assert_array_equal(scores, [0])

@@ -8,12 +8,10 @@ import pandas as pd
 import pytest
 import soundfile
 from conftest import (
-    REPO,
     SYSTEM2,
     files_below,
     goes_on,
     kill_at_first_manifest,
-    load_script,
     only_line,
     read_scores,
     run_script,
@@ -22,43 +20,35 @@ from conftest import (
 from sklearn.mixture import GaussianMixture
 
 from asd import challenge, dataset, results, synth, systems
-from asd.detectors import FewClipsWarning, GaussianMixtureDetector
+from asd.detectors import FewClipsWarning, GaussianMixtureDetector, contiguous_folds
 from asd.ivector import IVectorExtractor
 from asd.metrics import auc, pauc
 from asd.mfcc import mfcc
 
 RESULTS = "iVectors_gmm_dev_data_results.csv"
 SCORES = "individual_scores/dev/iVectors_gmm"
-SMALL = ("--components", "4", "--iterations", "2")  # and five dimensions: quick, and enough for what is tested
-
-
-@pytest.fixture(scope="session")
-def system2():
-    return load_script(SYSTEM2)
+TRAINING = "individual_scores/dev_training/iVectors_gmm"
+SMALL = ("--components", "4", "--iterations", "2", "--dim", "5")  # quick, and enough for what is tested
+ORIGINAL = ("--dim", "5")  # nothing that asks for an extractor
 
 
 @pytest.fixture
-def run(system2, tmp_path, capsys):
-    """Runs System 2 in this process below tmp_path; returns its exit code, stdout and stderr."""
+def run(run_here):
+    """Runs System 2: see `run_here`."""
 
     def call(mode, data, *args, output=None, small=SMALL):
-        options = ["--data", data, "--saved", tmp_path / "saved", "--output", output or tmp_path / "out", "--jobs", 1]
-        argv = [mode, *map(str, options), "--quiet", "--dim", "5", *small, *map(str, args)]
-        main = {"saved": system2.saved, "add_arguments": system2.add_arguments}
-        code = challenge.main(system2.system, system2.__doc__, SYSTEM2, REPO, argv, **main)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        return run_here(SYSTEM2, mode, data, *small, *args, output=output)
 
     return call
 
 
 @pytest.fixture
 def as_the_original(run, fan, tmp_path):
-    """Saved i-vectors without extractor and manifest, and what a run from the clips wrote."""
+    """Saved i-vectors alone, and what a run from the clips wrote; training scores are not to be had from them."""
     assert run("d", fan)[0] == 0
-    for path in [*tmp_path.glob("saved/fan/*.json"), *tmp_path.glob("saved/fan/*.npz")]:
+    for path in tmp_path.glob("saved/fan/*.*"):
         path.unlink()
-    return files_below(tmp_path / "out")
+    return {name: content for name, content in files_below(tmp_path / "out").items() if "dev_training" not in name}
 
 
 def test_scores_are_the_method_s(run, fan, tmp_path):
@@ -170,22 +160,22 @@ def test_a_changed_i_vector_is_noticed(run, fan, tmp_path):
 
 
 def test_the_original_s_i_vectors_are_used_with_one_warning(run, fan, tmp_path, as_the_original):
-    goes_on(run("d", fan, small=()), "(2)", "trust")
+    goes_on(run("d", fan, small=ORIGINAL), "(2)", "trust")
     assert files_below(tmp_path / "out") == as_the_original
     (tmp_path / "empty").mkdir()
-    goes_on(run("d", tmp_path / "empty", small=(), output=tmp_path / "alone"), "(2)", "trust")
+    goes_on(run("d", tmp_path / "empty", small=ORIGINAL, output=tmp_path / "alone"), "(2)", "trust")
     assert files_below(tmp_path / "alone") == as_the_original
     assert not list(tmp_path.glob("saved/fan/*.json"))
 
 
 @pytest.mark.parametrize("flags", [("--ubm", "id"), ("--components", "4"), ("--iterations", "2"), ("--seed", "0")])
 def test_settings_cannot_be_asked_of_the_original_s_i_vectors(run, fan, as_the_original, flags):
-    stops(run("d", fan, small=flags), flags[0], "--saved")
+    stops(run("d", fan, small=(*ORIGINAL, *flags)), flags[0], "--saved")
 
 
 def test_the_original_s_i_vectors_of_some_clips_say_what_to_delete(run, fan, tmp_path, as_the_original):
     (tmp_path / "saved/fan/test/anomaly_id_12_00000001.csv").unlink()
-    stops(run("d", fan, small=()), "7 of the 8 clips of fan 12", "anomaly_id_12_00000001.wav", "delete")
+    stops(run("d", fan, small=ORIGINAL), "7 of the 8 clips of fan 12", "anomaly_id_12_00000001.wav", "delete")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +183,7 @@ def test_the_original_s_i_vectors_of_some_clips_say_what_to_delete(run, fan, tmp
 )
 def test_a_broken_i_vector_of_the_original_is_named(run, fan, tmp_path, as_the_original, content, word):
     (tmp_path / "saved/fan/train/normal_id_12_00000001.csv").write_text(content)
-    stops(run("d", fan, small=()), "normal_id_12_00000001.csv", word, "delete")
+    stops(run("d", fan, small=ORIGINAL), "normal_id_12_00000001.csv", word, "delete")
 
 
 @pytest.mark.parametrize("content", ["[]", "null", "5", "{", "[" * 100_000, '{"format": 1}'])
@@ -207,6 +197,41 @@ def test_a_damaged_manifest(run, fan, tmp_path, content):
     assert files_below(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("ubm", ["id", "machine"])
+def test_training_scores_are_of_extractors_that_did_not_see_the_clip(run, fan, tmp_path, ubm):
+    """By the parts: a total variability model and a mixture without each fifth of the training clips."""
+    assert run("d", fan, "--ubm", ubm)[0] == 0
+    ids = dataset.scan(fan, "d")
+    train = [[mfcc(soundfile.read(c.path, dtype="float32")[0]) for c in of_id.train] for of_id in ids]
+    seen = train[:1] if ubm == "id" else train
+    extractor = IVectorExtractor(4, 5, n_iter=2).fit([clip for of_id in seen for clip in of_id])
+    expected = np.empty(12)
+    for fold in range(5):
+        out = contiguous_folds(12, 5) == fold
+        kept = [clip for of_id in seen for clip, skip in zip(of_id, out, strict=True) if not skip]
+        without = IVectorExtractor(4, 5, n_iter=2, ubm=extractor.ubm_).fit(kept)
+        vectors = without.transform(train[0])
+        detector = GaussianMixtureDetector((~out).sum(), scale=1e-3).fit(vectors[~out])
+        expected[out] = detector.decision_function(vectors[out])
+    scores = read_scores(tmp_path / "out" / TRAINING / results.scores_name("fan", "00"))
+    assert list(scores) == [clip.name for clip in ids[0].train]
+    np.testing.assert_allclose(list(scores.values()), expected, rtol=1e-9)
+
+
+def test_held_out_i_vectors_are_made_again_where_they_are_spoilt(run, fan, tmp_path):
+    run("d", fan)
+    before = files_below(tmp_path / "out")
+    path = tmp_path / "saved/fan/held_out_id_12_d.npy"
+    path.write_bytes(b"x")
+    goes_on(run("d", fan), "computed again (1)", "held_out_id_12_d.npy")
+    assert files_below(tmp_path / "out") == before
+    path.unlink()
+    (tmp_path / "empty").mkdir()
+    assert run("d", tmp_path / "empty")[0] == 0
+    missing = TRAINING + "/anomaly_score_fan_id_12.csv"
+    assert files_below(tmp_path / "out") == {name: content for name, content in before.items() if name != missing}
+
+
 def test_a_shared_extractor_is_not_that_of_other_data(dev_data, tmp_path):
     """One system object, two data sets of the same names."""
     other = tmp_path / "other"
@@ -215,7 +240,7 @@ def test_a_shared_extractor_is_not_that_of_other_data(dev_data, tmp_path):
     system = systems.IVectorGMM(**small)
     for name, used in (("first", system), ("reused", system), ("fresh", systems.IVectorGMM(**small))):
         data = dev_data if name == "first" else other
-        challenge.run(used, "d", challenge.Places(data, *[tmp_path / name] * 4), machines=["fan"], jobs=1)
+        challenge.run(used, "d", challenge.Places(data, *[tmp_path / name] * 5), machines=["fan"], jobs=1)
     assert files_below(tmp_path / "reused") == files_below(tmp_path / "fresh")
 
 
@@ -353,7 +378,7 @@ def test_five_seeds_on_uav(reference, tmp_path):
     """AUC and pAUC of the defaults, from WAVs: mean and worst of random_state 0 to 4."""
     figures = []
     for seed in range(5):
-        places = challenge.Places(reference / "uav_minus6dB/dev_data", *[tmp_path / str(seed)] * 4)
+        places = challenge.Places(reference / "uav_minus6dB/dev_data", *[tmp_path / str(seed)] * 5)
         challenge.run(systems.IVectorGMM(random_state=seed), "d", places)
         frame = pd.read_csv(tmp_path / str(seed) / RESULTS)
         figures.append(frame.loc[frame.Mid == "2", ["AUC", "pAUC"]].to_numpy()[0])

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_curve
 
 from asd.dataset import read_ground_truth
-from asd.metrics import auc, harmonic_mean, mean, pauc
+from asd.metrics import auc, bootstrap, harmonic_mean, interval, mean, pauc
 
 
 def test_by_hand():
@@ -48,3 +49,44 @@ def test_the_authors_evaluation_scores_give_the_official_figures(reference):
     labels = [truth[key] for key in sorted(truth) if key[0] == "fan" and key[1].startswith("id_01")]
     assert round(100 * auc(labels, scores), 2) == 71.24
     assert round(100 * pauc(labels, scores), 2) == 50.48
+
+
+def test_bootstrap_is_auc_and_pauc_of_clips_drawn_again(rng):
+    """Against resampling clip by clip, in mean and spread."""
+    labels = np.repeat([0, 1], [40, 60])
+    scores = np.round(rng.normal(size=100) + labels, 1)  # with ties
+    drawn = []
+    for _ in range(500):
+        i = np.concatenate([rng.choice(np.flatnonzero(labels == label), n) for label, n in ((0, 40), (1, 60))])
+        drawn.append((auc(labels[i], scores[i]), pauc(labels[i], scores[i])))
+    ours = bootstrap(labels, scores, n_resamples=2000)
+    assert ours.shape == (2000, 2)
+    np.testing.assert_allclose(ours.mean(axis=0), np.mean(drawn, axis=0), atol=0.008)
+    np.testing.assert_allclose(ours.std(axis=0), np.std(drawn, axis=0), rtol=0.15)
+    np.testing.assert_array_equal(bootstrap(labels, scores, random_state=3), bootstrap(labels, scores, random_state=3))
+
+
+def test_the_area_of_a_resample_is_that_of_its_curve(rng):
+    from asd.metrics import _area, _mcclish
+
+    for _ in range(50):
+        labels, scores = rng.integers(0, 2, 30), rng.integers(0, 9, 30)
+        if len(set(labels)) == 2:
+            fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
+            assert _area(fpr[None], tpr[None], 1.0)[0] == pytest.approx(auc(labels, scores))
+            assert _mcclish(_area(fpr[None], tpr[None], 0.1), 0.1)[0] == pytest.approx(pauc(labels, scores))
+
+
+def test_an_interval_covers_the_truth_about_as_often_as_it_says():
+    """Normal scores one standard deviation apart: the AUC is Phi(1 / sqrt 2)."""
+    rng, truth = np.random.default_rng(0), 0.7602499389
+    hits = 0
+    for seed in range(200):
+        scores = rng.normal(size=160) + np.repeat([0, 1], 80)
+        low, high = interval(bootstrap(np.repeat([0, 1], 80), scores, n_resamples=400, random_state=seed))[:, 0]
+        hits += low <= truth <= high
+    assert 0.90 <= hits / 200 <= 0.98
+
+
+def test_one_class_has_no_interval():
+    assert np.isnan(interval(bootstrap([1, 1], [1.0, 2.0]))).all()

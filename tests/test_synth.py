@@ -56,7 +56,7 @@ def test_anomalies_are_found_more_often_than_not_and_not_always(tmp_path):
     from asd import challenge
 
     synth.write(tmp_path / "data", seed=0)
-    places = challenge.Places(tmp_path / "data", tmp_path / "saved", tmp_path, tmp_path, tmp_path)
+    places = challenge.Places(tmp_path / "data", *[tmp_path] * 5)
     challenge.run(ModspecGraph(), "d", places)
     lines = places.results_file(ModspecGraph, "d").read_text().splitlines()
     averages = [float(line.split(",")[3]) for line in lines if ",Average," in line]

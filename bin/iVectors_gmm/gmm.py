@@ -28,7 +28,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from asd import challenge
+from asd import challenge, console
 from asd.systems import IVectorGMM
 
 SCRIPT = Path(__file__).resolve()
@@ -44,7 +44,7 @@ def add_arguments(parser):
         choices=("id", "machine"),
         help="train a UBM and matrix on a machine id, or on all ids of its machine type (default: id)",
     )
-    positive = challenge.positive
+    positive = console.positive
     group.add_argument(
         "--components", type=positive, metavar="N", help=f"components of the UBM (default: {COMPONENTS})"
     )
@@ -98,5 +98,9 @@ def saved(args):
     return REPO / "saved_iVectors" / f"ivector_mfcc_{args.dim}"
 
 
+def main(argv=None):
+    return challenge.main(system, __doc__, SCRIPT, REPO, argv, saved=saved, add_arguments=add_arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(challenge.main(system, __doc__, SCRIPT, REPO, saved=saved, add_arguments=add_arguments))
+    sys.exit(main())

@@ -39,5 +39,10 @@ SYSTEM = ModspecGraph(
     sigma_floor=1e-6,  # added to the standard deviations of a cluster
 )
 
+
+def main(argv=None):
+    return challenge.main(lambda args: SYSTEM, __doc__, SCRIPT, SCRIPT.parents[2], argv)
+
+
 if __name__ == "__main__":
-    sys.exit(challenge.main(lambda args: SYSTEM, __doc__, SCRIPT, repo=SCRIPT.parents[2]))
+    sys.exit(main())
