@@ -1,19 +1,20 @@
-"""File-name grammars and folder layouts -> the machine ids of a data set and their clips.
+"""The records of a data set, and DCASE 2020 Task 2: its file names and folders -> machine ids and their clips.
 
-DCASE 2020 Task 2 layout::
+Other years, MIMII and plain folders are read by `asd.layouts` into the same records. The layout of 2020::
 
     <root>/<machine>/train/normal_id_<II>_<NNNNNNNN>.wav
     <root>/<machine>/test/{normal,anomaly}_id_<II>_<NNNNNNNN>.wav    development ("d")
     <root>/<machine>/test/id_<II>_<NNNNNNNN>.wav                     evaluation ("e")
 
 Conventions: `mode` is "d" (labelled test clips) or "e" (unlabelled); a label is 0 (normal),
-1 (anomaly) or None; clips are ordered by name, in development test sets all normals first.
+1 (anomaly) or None; a domain is "source", "target" or None; clips are ordered by name, in
+development test sets all normals first.
 """
 
 import csv
 import re
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from asd.audio import DataError, DataWarning
@@ -33,21 +34,28 @@ class NameWarning(DataWarning):
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording: its file, its name within the data set and its label (0, 1 or None)."""
+    """One recording: its file, its name within the data set, its label (0, 1 or None), its domain
+    ("source", "target" or None) and what is known of its conditions (name -> value)."""
 
     path: Path
     name: str
     label: int | None
+    domain: str | None = None
+    attributes: dict = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
 class MachineId:
-    """One machine: its type, its two-digit id, and its training and test clips."""
+    """One machine: its type, its two-digit id (from 2021 on: section), and its training and test clips.
+
+    `supplemental` are clips that some years add: of the machine alone, or of noise alone.
+    """
 
     machine: str
     id: str
     train: tuple[Clip, ...] = ()
     test: tuple[Clip, ...] = ()
+    supplemental: tuple[Clip, ...] = ()
 
     def __str__(self):
         return f"{self.machine} {self.id}"
@@ -116,7 +124,7 @@ def scan(root, mode, machines=None):
     root = Path(root)
     found = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-        if not _is_text(folder.name):
+        if not is_text(folder.name):
             warnings.warn(NameWarning(folder, "name is not Unicode"), stacklevel=2)
         elif machines is None or folder.name in machines:
             train = _split(folder / "train", ("normal",))
@@ -141,13 +149,13 @@ def _split(folder, labels):
     return {id: sorted(of_id, key=lambda clip: clip.label or 0) for id, of_id in clips.items()}
 
 
-def _is_text(name):
+def is_text(name):
     """False for the stand-ins that Python uses for bytes that are no UTF-8."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def read_ground_truth(path):
-    """The official list of the evaluation set's labels.
+    """The official list of the labels of 2020's evaluation set.
 
     Parameters
     ----------
@@ -164,17 +172,40 @@ def read_ground_truth(path):
     DataError
         If a line is neither, with its number, or the file is not UTF-8 text.
     """
-    labels, machine = {}, None
-    try:
-        rows = list(csv.reader(Path(path).read_text("utf-8-sig").splitlines()))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); fetch it again") from None
-    for number, row in enumerate(rows, 1):
+    labels = {}
+    for number, machine, fields in list_lines(path):
+        if len(fields) != 3 or fields[2] not in ("0", "1") or not machine:
+            raise DataError(f"{path}, line {number}: expected a machine type, or test name, name and label 0 or 1")
+        labels[machine, fields[0]] = int(fields[2])
+    return labels
+
+
+def list_lines(path):
+    """Lines of an official list of an evaluation set that name a clip.
+
+    Returns
+    -------
+    list of (line number, machine type or None, fields)
+        Fields are stripped, empty ones left out.
+
+    Raises
+    ------
+    DataError
+        If the file is not CSV in UTF-8.
+    """
+    lines, machine = [], None
+    for number, row in csv_rows(path):
         fields = [field.strip() for field in row if field.strip()]
         if len(fields) == 1:
             machine = fields[0]
-        elif len(fields) == 3 and fields[2] in ("0", "1") and machine:
-            labels[machine, fields[0]] = int(fields[2])
         elif fields:
-            raise DataError(f"{path}, line {number}: expected a machine type, or test name, name and label 0 or 1")
-    return labels
+            lines.append((number, machine, fields))
+    return lines
+
+
+def csv_rows(path):
+    """Rows of a small CSV file with their numbers, from 1; DataError if it is not CSV in UTF-8."""
+    try:
+        return list(enumerate(csv.reader(Path(path).read_text("utf-8-sig").splitlines()), 1))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); fetch it again") from None

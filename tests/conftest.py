@@ -54,6 +54,14 @@ def rng():
     return np.random.default_rng(0)
 
 
+def touch(root, *names):
+    """Make empty files below a folder."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
 def write_wav(path, samples, rate=RATE, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, samples, rate, **options)

@@ -1,16 +1,10 @@
 """Names, layouts and the ground truth are read as the challenge wrote them; what is odd is named."""
 
 import pytest
+from conftest import touch
 
 from asd.audio import DataError
 from asd.dataset import NameWarning, layout_names, machine_order, parse_name, read_ground_truth, scan
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
 
 
 @pytest.mark.parametrize(
