@@ -1,12 +1,26 @@
-"""AUC, partial AUC and their averages, as the DCASE 2020 Task 2 challenge defines them.
+"""AUC, partial AUC and their averages, as each year of DCASE Task 2 defines them.
 
-Conventions: labels are 0 (normal) and 1 (anomaly), higher scores are more anomalous, figures are
-fractions; where a figure is not defined it is NaN, and averages leave NaN out.
+Conventions: labels are 0 (normal) and 1 (anomaly), domains are "source" and "target", higher scores
+are more anomalous, figures are fractions; where a figure is not defined it is NaN, and averages
+leave NaN out.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 MAX_FPR = 0.1
+DOMAINS = ("source", "target")
+OFFICIAL = "official score"
+
+
+class Figure(NamedTuple):
+    """One metric of one section (2020: machine id) of a machine type."""
+
+    machine: str
+    section: str
+    metric: str
+    value: float
 
 
 def auc(labels, scores):
@@ -127,3 +141,103 @@ def harmonic_mean(values):
     if not values.size:
         return np.nan
     return float(values.size / np.sum(1 / values)) if values.all() else 0.0
+
+
+def section_figures(labels, scores, domains=None, *, year=2020):
+    """The official metrics of one section (2020: machine id).
+
+    In 2020 AUC and pAUC of all clips [1]_; in 2021 both of each domain's clips [2]_; from 2022 on
+    the AUC of each domain's normal clips against the anomalous clips of both domains, and the pAUC
+    of all clips [3]_ [4]_.
+
+    Parameters
+    ----------
+    labels : (n_clips,) array of 0 and 1
+    scores : (n_clips,) array
+    domains : (n_clips,) sequence of "source" and "target"
+        Not needed in 2020. From 2022 on that of an anomalous clip does not matter and may be None.
+    year : int
+        From 2020 on.
+
+    Returns
+    -------
+    dict of str to float
+        "AUC" and "pAUC"; in 2021 "AUC (source)", "pAUC (source)" and so for "target"; from 2022 on
+        "AUC (source)", "AUC (target)" and "pAUC". NaN where a class is not there.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a label is neither 0 nor 1, a domain is missing, or the year is before 2020.
+
+    References
+    ----------
+    .. [1] Y. Koizumi et al., "Description and discussion on DCASE2020 Challenge Task 2", 2020.
+    .. [2] Y. Kawaguchi et al., "Description and discussion on DCASE 2021 Challenge Task 2", 2021;
+           the organisers' `dcase2021_task2_evaluator`.
+    .. [3] K. Dohi et al., "Description and discussion on DCASE 2022 Challenge Task 2", 2022;
+           the organisers' `dcase2022_task2_baseline_ae`.
+    .. [4] K. Dohi et al., "Description and discussion on DCASE 2023 Challenge Task 2", 2023;
+           the organisers' `dcase2023_task2_evaluator`.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, float)
+    _validate(labels, scores, domains, year)
+    if year == 2020:
+        return {"AUC": auc(labels, scores), "pAUC": pauc(labels, scores)}
+    domains = np.asarray(domains, object)
+    figures = {}
+    for domain in DOMAINS:
+        of_domain = domains == domain
+        if year == 2021:
+            figures[f"AUC ({domain})"] = auc(labels[of_domain], scores[of_domain])
+            figures[f"pAUC ({domain})"] = pauc(labels[of_domain], scores[of_domain])
+        else:
+            judged = of_domain | (labels == 1)
+            figures[f"AUC ({domain})"] = auc(labels[judged], scores[judged])
+    if year > 2021:
+        figures["pAUC"] = pauc(labels, scores)
+    return figures
+
+
+def total(figures, *, year=2020):
+    """The official averages over a data set.
+
+    Parameters
+    ----------
+    figures : sequence of Figure
+        Of every section of every machine type, from :func:`section_figures` of the same year.
+    year : int
+        From 2020 on.
+
+    Returns
+    -------
+    dict of str to float
+        In 2020 the arithmetic mean of AUC and pAUC over the ids of a machine type, then over the
+        types. From 2021 on the harmonic mean of each metric over types and sections, and that of
+        all figures together as "official score" (there is none in 2020, which ranked by both).
+    """
+    values = {}
+    for figure in figures:
+        values.setdefault(figure.metric, {}).setdefault(figure.machine, []).append(figure.value)
+    if year == 2020:
+        return {metric: mean([mean(of_type) for of_type in by_type.values()]) for metric, by_type in values.items()}
+    every = {metric: [value for of_type in by_type.values() for value in of_type] for metric, by_type in values.items()}
+    averages = {metric: harmonic_mean(of_metric) for metric, of_metric in every.items()}
+    return averages | {OFFICIAL: harmonic_mean([figure.value for figure in figures])}
+
+
+def _validate(labels, scores, domains, year):
+    if year < 2020:
+        raise ValueError(f"the metrics are those of 2020 and later, not of {year}")
+    if labels.shape != scores.shape or labels.ndim != 1:
+        raise ValueError(f"{labels.shape} labels and {scores.shape} scores; one of each a clip is needed")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels are 0 (normal) or 1 (anomaly); leave out clips whose label is not known")
+    if year == 2020:
+        return
+    if domains is None or len(domains) != len(labels):
+        n = "no" if domains is None else len(domains)
+        raise ValueError(f"{len(labels)} labels and {n} domains; from 2021 on one of each a clip is needed")
+    for index, (label, domain) in enumerate(zip(labels, domains, strict=True)):
+        if domain not in DOMAINS and (year == 2021 or label == 0):
+            raise ValueError(f"clip {index}: its domain is {domain!r}, not source or target; give the official list")
