@@ -30,6 +30,7 @@ AUTHORS = (  # of the report
 )
 SCORES_NAME = re.compile(r"anomaly_score_(.+)_id_(\d{2})\.csv")  # see `scores_name`
 META_FIGURES = "averaged_auc", "averaged_pauc"
+KINDS = ("anomaly_score", "decision_result")
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,41 @@ def write_results(path, rows):
 
 
 def scores_name(machine, id):
-    """File name of a machine id's scores, in score folders and in submissions."""
-    return f"anomaly_score_{machine}_id_{id}.csv"
+    """File name of a machine id's scores, in score folders and in submissions of 2020."""
+    return official_name("anomaly_score", machine, id)
+
+
+def official_name(kind, machine, id, *, year=2020, domain=None):
+    """File name of a section's (2020: machine id's) scores or decisions in a submission.
+
+    Parameters
+    ----------
+    kind : {"anomaly_score", "decision_result"}
+    machine, id : str
+        Machine type, two-digit section or machine id.
+    year : int
+        Of the challenge, from 2020 on. 2020 asked for no decisions; they are named as its scores.
+    domain : {"source", "target"}
+        In 2021 only, which has a file a domain.
+
+    Raises
+    ------
+    ValueError
+        If the kind is not one, or the domain is missing in 2021.
+
+    References
+    ----------
+    .. [1] Submission pages of DCASE Task 2; `README.md` and scripts of the organisers' baselines.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    if year == 2020:
+        return f"{kind}_{machine}_id_{id}.csv"
+    if year > 2021:
+        return f"{kind}_{machine}_section_{id}_test.csv"
+    if domain not in metrics.DOMAINS:
+        raise ValueError(f"a file of 2021 is of the domain source or target, not {domain!r}")
+    return f"{kind}_{machine}_section_{id}_{domain}_test.csv"
 
 
 def write_scores(path, names, scores):
@@ -85,8 +119,23 @@ def write_scores(path, names, scores):
     OSError
         With the file's name, if it cannot be written.
     """
+    _write_pairs(path, names, (repr(float(s)) for s in scores))
+
+
+def write_decisions(path, names, decisions):
+    """Write `file,decision` without a header: 0 (normal) or 1 (anomaly).
+
+    Raises
+    ------
+    OSError
+        With the file's name, if it cannot be written.
+    """
+    _write_pairs(path, names, (int(bool(d)) for d in decisions))
+
+
+def _write_pairs(path, names, values):
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows((n, repr(float(s))) for n, s in zip(names, scores, strict=True))
+    csv.writer(text, lineterminator="\n").writerows(zip(names, values, strict=True))
     write_atomically(path, text.getvalue())
 
 
@@ -212,6 +261,51 @@ def write_meta(path, meta):
         With the file's name, if it cannot be written.
     """
     write_atomically(path, yaml.safe_dump(meta, sort_keys=False, allow_unicode=True))
+
+
+def write_submission(folder, machine, id, names, scores, decisions, *, year=2020, domains=None):
+    """Write a section's (2020: machine id's) score and decision files as a year's challenge asks for them.
+
+    Parameters
+    ----------
+    folder : str or Path
+    machine, id : str
+        Machine type, two-digit section or machine id.
+    names : (n_clips,) sequence of str
+        Test clips; a file holds them sorted.
+    scores : (n_clips,) sequence of float
+    decisions : (n_clips,) sequence of bool
+    year : int
+        As in :func:`official_name`.
+    domains : (n_clips,) sequence of {"source", "target"}
+        In 2021 only.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, or in 2021 a domain is missing.
+    OSError
+        With the file's name, if one cannot be written.
+    """
+    if year != 2021 or domains is None:
+        domains = [None] * len(names)
+    clips = sorted(zip(names, scores, decisions, domains, strict=True), key=lambda clip: clip[0])
+    files = {}
+    for domain in dict.fromkeys(clip[3] for clip in clips):
+        columns = tuple(zip(*(clip[:3] for clip in clips if clip[3] == domain), strict=True))
+        for kind in KINDS:
+            files[Path(folder) / official_name(kind, machine, id, year=year, domain=domain)] = kind, columns
+    for path, (kind, (names, scores, decisions)) in files.items():
+        if kind == "anomaly_score":
+            write_scores(path, names, scores)
+        else:
+            write_decisions(path, names, decisions)
+    return list(files)
 
 
 def published(system):

@@ -210,8 +210,12 @@ def reported(dev_data, eval_data, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("name", "window"),
-    [("modspec_graph", "1280,900"), ("modspec_graph", "360,740"), ("iVectors_gmm", "768,1024")]
-    + [("ensemble", "1280,900")],
+    [
+        ("modspec_graph", "1280,900"),
+        ("modspec_graph", "360,740"),
+        ("iVectors_gmm", "768,1024"),
+        ("ensemble", "1280,900"),
+    ],
 )
 def test_the_page_equals_the_files(reported, browse, name, window):
     root, machine = reported

@@ -112,3 +112,57 @@ def test_a_results_file_equals_the_published_one(reference, tmp_path):
 @pytest.mark.parametrize("id", ["00", "12"])
 def test_score_file_names_have_two_digits(id):
     assert results.scores_name("fan", id) == f"anomaly_score_fan_id_{id}.csv"
+
+
+@pytest.mark.parametrize(
+    ("year", "domain", "expected"),
+    [
+        (2020, None, "{}_fan_id_03.csv"),
+        (2021, "source", "{}_fan_section_03_source_test.csv"),
+        (2021, "target", "{}_fan_section_03_target_test.csv"),
+        (2022, None, "{}_fan_section_03_test.csv"),
+        (2026, "source", "{}_fan_section_03_test.csv"),
+    ],
+)
+@pytest.mark.parametrize("kind", results.KINDS)
+def test_official_file_names(kind, year, domain, expected):
+    assert results.official_name(kind, "fan", "03", year=year, domain=domain) == expected.format(kind)
+
+
+def test_official_file_names_need_a_kind_and_in_2021_a_domain():
+    with pytest.raises(ValueError, match="'scores'"):
+        results.official_name("scores", "fan", "03")
+    with pytest.raises(ValueError, match="source or target, not None"):
+        results.official_name("anomaly_score", "fan", "03", year=2021)
+
+
+@pytest.mark.parametrize("year", [2020, 2021, 2022, 2025])
+def test_a_submission_of_each_year(tmp_path, year):
+    names, scores, decisions = ["c.wav", "a.wav", "b.wav"], np.array([3.0, 1 / 3, 2.0]), np.array([True, False, True])
+    domains = ["target", "source", "source"]
+    written = results.write_submission(
+        tmp_path / "new", "fan", "03", names, scores, decisions, year=year, domains=domains if year == 2021 else None
+    )
+    found = {path.name: path.read_bytes() for path in written}
+    assert sorted(tmp_path.glob("new/*")) == sorted(written)
+    start = b"a.wav,0.3333333333333333\nb.wav,2.0\n", b"a.wav,0\nb.wav,1\n"
+    if year == 2021:
+        assert found == {
+            "anomaly_score_fan_section_03_source_test.csv": start[0],
+            "decision_result_fan_section_03_source_test.csv": start[1],
+            "anomaly_score_fan_section_03_target_test.csv": b"c.wav,3.0\n",
+            "decision_result_fan_section_03_target_test.csv": b"c.wav,1\n",
+        }
+    else:
+        end = "id_03" if year == 2020 else "section_03_test"
+        assert found == {
+            f"anomaly_score_fan_{end}.csv": start[0] + b"c.wav,3.0\n",
+            f"decision_result_fan_{end}.csv": start[1] + b"c.wav,1\n",
+        }
+
+
+def test_a_submission_that_cannot_be_named_or_paired_writes_nothing(tmp_path):
+    for scores, domains in (([1.0], None), ([1.0], ["near"]), ([1.0, 2.0], ["source"])):
+        with pytest.raises(ValueError, match=r"source or target|longer"):
+            results.write_submission(tmp_path, "fan", "03", ["a.wav"], scores, [True], year=2021, domains=domains)
+    assert not list(tmp_path.iterdir())
