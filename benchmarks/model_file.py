@@ -2,7 +2,7 @@
 
     python benchmarks/model_file.py [--repeats N]
 
-Hostile files are as large as `asd.model.read` takes, so that nothing can be slower than these: the
+Hostile files are as large as `asd.modelfile.read` takes, so that nothing can be slower than these: the
 whole of the file is read before its last checksum is seen to be wrong, the header is made of what
 takes the parser longest, the directory lists as much as it may.
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd import model
+from asd import modelfile
 
 
 def realistic(path):
@@ -33,7 +33,7 @@ def realistic(path):
     rng = np.random.default_rng(0)
     arrays = {"means": rng.random((300, 480)), "scales": rng.random((300, 480)), "scores": rng.random(1000)}
     files = [{"name": f"normal_id_00_{i:08d}.wav", "sha256": rng.bytes(32).hex()} for i in range(1000)]
-    model.write(path, {"system": "modspec_graph", "files": files}, arrays)
+    modelfile.write(path, {"system": "modspec_graph", "files": files}, arrays)
 
 
 def npy(array):
@@ -43,7 +43,7 @@ def npy(array):
 
 
 def header(**changed):
-    return json.dumps({"kind": model.KIND, "version": 1, "arrays": [], "header": {}} | changed)
+    return json.dumps({"kind": modelfile.KIND, "version": 1, "arrays": [], "header": {}} | changed)
 
 
 def archive(path, members):
@@ -54,19 +54,19 @@ def archive(path, members):
 
 
 def with_header(text):
-    return lambda path: archive(path, [("model.json", text[: model.MAX_HEADER])])
+    return lambda path: archive(path, [("model.json", text[: modelfile.MAX_HEADER])])
 
 
 def largest_with_a_wrong_checksum(path):
     """An array as large as a file may be, with the last byte flipped."""
-    model.write(path, {}, {"a": np.zeros(model.MAX_BYTES // 8 - 1000)})
+    modelfile.write(path, {}, {"a": np.zeros(modelfile.MAX_BYTES // 8 - 1000)})
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") - 1] ^= 1
     path.write_bytes(content)
 
 
 def noise_with_a_zip_s_ends(path):
-    content = bytearray(np.random.default_rng(0).bytes(model.MAX_BYTES))
+    content = bytearray(np.random.default_rng(0).bytes(modelfile.MAX_BYTES))
     content[:4] = b"PK\x03\x04"
     content[-22:] = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1000, 1000, 2**18, len(content) - 22 - 2**18, 0)
     path.write_bytes(content)
@@ -79,7 +79,7 @@ def crowded_directory(path):
     start = content.index(b"PK\x01\x02")
     entry = bytearray(content[start : start + 46] + b"a")
     entry[28:30] = (1).to_bytes(2, "little")
-    entries = b"".join(bytes(entry[:-1]) + bytes([i % 256]) for i in range(model.MAX_DIRECTORY // len(entry)))
+    entries = b"".join(bytes(entry[:-1]) + bytes([i % 256]) for i in range(modelfile.MAX_DIRECTORY // len(entry)))
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entries), start, 0)
     path.write_bytes(content[:start] + entries + end)
 
@@ -87,7 +87,9 @@ def crowded_directory(path):
 def shared_bytes(path):
     """A thousand members that are all the same stretch of the file."""
     names = [f"{i:04}" for i in range(1000)]
-    archive(path, [("model.json", header(arrays=names)), ("0000.npy", npy(np.zeros(model.MAX_BYTES // 8 - 20_000)))])
+    archive(
+        path, [("model.json", header(arrays=names)), ("0000.npy", npy(np.zeros(modelfile.MAX_BYTES // 8 - 20_000)))]
+    )
     content = path.read_bytes()
     first, last = content.index(b"PK\x01\x02"), content.rindex(b"PK\x01\x02")
     entry = content[last:-22]
@@ -125,7 +127,7 @@ def sparse_terabyte(path):
     os.truncate(path, 2**40)
 
 
-FULL = model.MAX_VALUES - 100
+FULL = modelfile.MAX_VALUES - 100
 HOSTILE = {
     "largest array, wrong checksum": largest_with_a_wrong_checksum,
     "largest file of noise": noise_with_a_zip_s_ends,
@@ -140,11 +142,11 @@ HOSTILE = {
     "header of empty dicts": with_header(header(header={"a": [{}] * (FULL // 2)})),
     "header of different keys": with_header(header(header={f"{i}": 0 for i in range(FULL)})),
     "header of numbers": with_header(header(header={"a": [1.2345678901234567e-300] * FULL})),
-    "header of text": with_header(header(header={"a": ["\U0001f600" * 2] * (model.MAX_HEADER // 30)})),
-    "header of one long text": with_header(header(header={"a": "\u20ac" * (model.MAX_HEADER // 6 - 100)})),
-    "header of escapes": with_header('{"a": "' + "\\u0041" * (model.MAX_HEADER // 6 - 2) + '"}'),
-    "header of one number": with_header('{"a": ' + "9" * (model.MAX_HEADER - 10) + "}"),
-    "header of blanks": with_header("{" + " " * (model.MAX_HEADER - 2) + "}"),
+    "header of text": with_header(header(header={"a": ["\U0001f600" * 2] * (modelfile.MAX_HEADER // 30)})),
+    "header of one long text": with_header(header(header={"a": "\u20ac" * (modelfile.MAX_HEADER // 6 - 100)})),
+    "header of escapes": with_header('{"a": "' + "\\u0041" * (modelfile.MAX_HEADER // 6 - 2) + '"}'),
+    "header of one number": with_header('{"a": ' + "9" * (modelfile.MAX_HEADER - 10) + "}"),
+    "header of blanks": with_header("{" + " " * (modelfile.MAX_HEADER - 2) + "}"),
     "header of brackets": with_header("[" * FULL),
 }
 
@@ -152,9 +154,9 @@ HOSTILE = {
 def seconds(path):
     start = time.perf_counter()
     try:
-        model.read(path)
+        modelfile.read(path)
         outcome = "read"
-    except model.ModelError:
+    except modelfile.ModelError:
         outcome = "refused"
     return time.perf_counter() - start, outcome
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from asd import model
+from asd import modelfile
 from asd.audio import DataError
-from asd.model import ModelError
+from asd.modelfile import ModelError
 
 HEADER = {"system": "modspec_graph", "made": {"files": ["Größe 1.wav"], "level": -26.5, "few": False, "tags": [None]}}
 ARRAYS = {"means": np.arange(12.0).reshape(3, 4), "train.scores": np.array([1.5, np.nan]), "n": np.array(7)}
@@ -55,12 +55,12 @@ def path(tmp_path):
 @pytest.fixture
 def good(path):
     """The bytes of a good file."""
-    model.write(path, HEADER, ARRAYS)
+    modelfile.write(path, HEADER, ARRAYS)
     return path.read_bytes()
 
 
 def assert_holds(path, header, arrays):
-    read_header, read_arrays = model.read(path)
+    read_header, read_arrays = modelfile.read(path)
     assert read_header == header
     assert read_arrays.keys() == arrays.keys()
     for name, array in arrays.items():
@@ -79,7 +79,7 @@ def refused(path, *words, most=4 * 2**20):
         tracemalloc.start()
         try:
             with pytest.raises(ModelError) as caught:
-                model.read(path)
+                modelfile.read(path)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -141,12 +141,12 @@ def patched(content, signature, offset, form, value, *, last=False):
 
 
 def test_what_is_written_is_read(path):
-    model.write(path, HEADER, ARRAYS)
+    modelfile.write(path, HEADER, ARRAYS)
     assert_holds(path, HEADER, ARRAYS)
 
 
 def test_a_model_without_arrays(path):
-    model.write(path, {}, {})
+    modelfile.write(path, {}, {})
     assert_holds(path, {}, {})
 
 
@@ -169,17 +169,17 @@ def test_round_trips(tmp_path, header, arrays, fortran):
         json.dumps(header, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         with pytest.raises(ValueError, match="UTF-8"):
-            model.write(tmp_path / "a.asd", header, arrays)
+            modelfile.write(tmp_path / "a.asd", header, arrays)
         return
     arrays = {name: np.asarray(array, order="F" if fortran else "C") for name, array in arrays.items()}
-    model.write(tmp_path / "a.asd", header, arrays)
+    modelfile.write(tmp_path / "a.asd", header, arrays)
     assert_holds(tmp_path / "a.asd", header, arrays)
 
 
 def test_views_are_kept_as_what_they_show(path):
     grid = np.arange(24.0).reshape(4, 6)
     arrays = {"back": grid[::-1, ::2], "t": grid.T, "all": np.broadcast_to(np.float32(3), (2, 2))}
-    model.write(path, {}, arrays)
+    modelfile.write(path, {}, arrays)
     assert_holds(path, {}, arrays)
 
 
@@ -187,7 +187,7 @@ def test_same_content_same_bytes(path, good):
     """Whatever the order of keys, the time, the memory layout and the byte order."""
     again = {name: np.asarray(ARRAYS[name], order="F") for name in reversed(ARRAYS)}
     again["means"] = again["means"].astype(">f8")
-    model.write(path, dict(reversed(HEADER.items())), again)
+    modelfile.write(path, dict(reversed(HEADER.items())), again)
     assert path.read_bytes() == good
 
 
@@ -206,7 +206,7 @@ def test_writing_is_atomic(path, good, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match=r"No space left.*pump\.asd"):
-        model.write(path, {}, {})
+        modelfile.write(path, {}, {})
     assert path.read_bytes() == good
     assert os.listdir(path.parent) == ["pump.asd"]
 
@@ -224,28 +224,28 @@ def test_writing_is_atomic(path, good, monkeypatch):
         ({"a": 10**19}, "19 digits"),
         ({"name": "\udcff.wav"}, "UTF-8"),
         ({"\udcff": 1}, "UTF-8"),
-        ({"a": "x" * model.MAX_HEADER}, "too large"),
-        ({"a": [0] * model.MAX_VALUES}, "too large"),
+        ({"a": "x" * modelfile.MAX_HEADER}, "too large"),
+        ({"a": [0] * modelfile.MAX_VALUES}, "too large"),
     ],
 )
 def test_headers_that_json_cannot_keep_are_refused(path, header, words):
     with pytest.raises(ValueError, match=words):
-        model.write(path, header, {})
+        modelfile.write(path, header, {})
     assert not path.exists()
 
 
 def test_deep_headers_are_refused(path):
     deep = {}
-    for _ in range(model.MAX_DEPTH - 1):
+    for _ in range(modelfile.MAX_DEPTH - 1):
         deep = {"a": deep}
-    model.write(path, deep, {})
+    modelfile.write(path, deep, {})
     assert_holds(path, deep, {})
     with pytest.raises(ValueError, match="too deep"):
-        model.write(path, {"a": deep}, {})
+        modelfile.write(path, {"a": deep}, {})
     circular = {}
     circular["a"] = circular
     with pytest.raises(ValueError, match="too deep"):
-        model.write(path, circular, {})
+        modelfile.write(path, circular, {})
 
 
 @pytest.mark.parametrize(
@@ -262,22 +262,22 @@ def test_deep_headers_are_refused(path):
 )
 def test_arrays_of_other_than_plain_numbers_are_refused(path, array):
     with pytest.raises(ValueError, match="array spoilt is of"):
-        model.write(path, {}, {"spoilt": array})
+        modelfile.write(path, {}, {"spoilt": array})
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a\\b", ".a", "a..b", "a b", "ä", "a\n", "C:x", "a" * 101, 3])
 def test_array_names_that_could_be_paths_are_refused(path, name):
     with pytest.raises(ValueError, match="no name for an array"):
-        model.write(path, {}, {name: np.zeros(2)})
+        modelfile.write(path, {}, {name: np.zeros(2)})
 
 
 def test_models_that_could_not_be_read_are_not_written(path):
     with pytest.raises(ValueError, match="more than the 10000"):
-        model.write(path, {}, {"a": np.zeros(10_000)}, max_bytes=10_000)
+        modelfile.write(path, {}, {"a": np.zeros(10_000)}, max_bytes=10_000)
     with pytest.raises(ValueError, match="at most 1000"):
-        model.write(path, {}, {f"a{i}": np.zeros(1) for i in range(1001)})
+        modelfile.write(path, {}, {f"a{i}": np.zeros(1) for i in range(1001)})
     many = {f"{i:0100d}": np.zeros(1) for i in range(1000)}
-    model.write(path, {}, many)
+    modelfile.write(path, {}, many)
     assert_holds(path, {}, many)
 
 
@@ -288,7 +288,7 @@ def test_files_of_version_1_load_and_are_still_written_so(path):
     content = base64.b64decode(VERSION_1)
     path.write_bytes(content)
     assert_holds(path, HEADER, ARRAYS)
-    model.write(path, HEADER, ARRAYS)
+    modelfile.write(path, HEADER, ARRAYS)
     assert path.read_bytes() == content
 
 
@@ -308,19 +308,19 @@ def test_an_older_version_is_carried_over_step_by_step(path, good, monkeypatch):
         1: lambda header, arrays: (header, {{"means": "centres"}.get(name, name): a for name, a in arrays.items()}),
         2: lambda header, arrays: (header | {"level": header["made"]["level"]}, arrays),
     }
-    monkeypatch.setattr(model, "VERSION", 3)
-    monkeypatch.setattr(model, "MIGRATIONS", steps)
-    header, arrays = model.read(path)
+    monkeypatch.setattr(modelfile, "VERSION", 3)
+    monkeypatch.setattr(modelfile, "MIGRATIONS", steps)
+    header, arrays = modelfile.read(path)
     assert header == HEADER | {"level": -26.5}
     assert sorted(arrays) == ["centres", "n", "train.scores"]
-    model.write(path, {}, {})
+    modelfile.write(path, {}, {})
     assert_holds(path, {}, {})
     write_zip(path, [("model.json", top(version=2, arrays=[]))])
     refused(path, "damaged", "made")  # a step finds no such setting
 
 
 def test_every_older_version_has_its_step():
-    assert sorted(model.MIGRATIONS) == list(range(1, model.VERSION))
+    assert sorted(modelfile.MIGRATIONS) == list(range(1, modelfile.VERSION))
 
 
 @pytest.mark.parametrize("version", [..., None, "1", 1.0, True, 0, -1, [1], 10**18 * 1.0])
@@ -358,34 +358,34 @@ def test_errors_are_data_errors_and_do_not_drag_their_causes_along(path):
     assert issubclass(ModelError, DataError)
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(ModelError) as caught:
-        model.read(path)
+        modelfile.read(path)
     assert caught.value.__suppress_context__
 
 
 def test_files_that_cannot_be_opened_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.asd"):
-        model.read(tmp_path / "none.asd")
+        modelfile.read(tmp_path / "none.asd")
     with pytest.raises((IsADirectoryError, PermissionError), match=tmp_path.name):
-        model.read(tmp_path)
+        modelfile.read(tmp_path)
     (tmp_path / "a").write_bytes(b"")
     with pytest.raises(NotADirectoryError, match=r"b\.asd"):
-        model.read(tmp_path / "a" / "b.asd")
+        modelfile.read(tmp_path / "a" / "b.asd")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
 def test_a_file_without_permission_is_named(path, good):
     path.chmod(0)
     with pytest.raises(PermissionError, match=r"pump\.asd"):
-        model.read(path)
+        modelfile.read(path)
 
 
 def test_errors_while_reading_name_the_file(path, good, monkeypatch):
     def fail(*args):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(model, "_read_file", fail)
+    monkeypatch.setattr(modelfile, "_read_file", fail)
     with pytest.raises(OSError, match=r"Input/output error.*pump\.asd"):
-        model.read(path)
+        modelfile.read(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes of that kind here")
@@ -401,7 +401,7 @@ def test_every_truncation_is_told(path, good):
     for n in range(len(good)):
         path.write_bytes(good[:n])
         with pytest.raises(ModelError):
-            model.read(path)
+            modelfile.read(path)
     path.write_bytes(good[: len(good) // 2])
     refused(path, "its end is not that of a model", "copy it again")
 
@@ -414,7 +414,7 @@ def test_every_flipped_bit_is_told_or_harmless(path, good):
         spoilt[i] ^= 1 << i % 8
         path.write_bytes(spoilt)
         try:
-            header, arrays = model.read(path)
+            header, arrays = modelfile.read(path)
         except ModelError:
             continue
         harmless += 1
@@ -447,7 +447,7 @@ def test_fuzzed_bytes(path, good, data):
         spoilt[start:stop] = data.draw(st.binary(max_size=40) | st.just(bytes(spoilt[start:stop]) * 2))
     path.write_bytes(spoilt)
     try:
-        header, arrays = model.read(path)
+        header, arrays = modelfile.read(path)
     except ModelError:
         return
     assert header == HEADER
@@ -561,7 +561,7 @@ def test_zip64(path, good):
 
 def test_files_larger_than_asked(path, good):
     with pytest.raises(ModelError, match="more than the 1000 that are read"):
-        model.read(path, max_bytes=1000)
+        modelfile.read(path, max_bytes=1000)
     os.truncate(path, 2**40)  # a terabyte of nothing
     refused(path, "1099511627776 bytes", most=2**18)
 
@@ -583,7 +583,7 @@ def test_fuzzed_fields_of_the_zip(path, good, data):
             break
     path.write_bytes(spoilt)
     try:
-        header, arrays = model.read(path)
+        header, arrays = modelfile.read(path)
     except ModelError:
         return
     assert header == HEADER
@@ -603,7 +603,7 @@ def test_fuzzed_members(path, members, names):
     except UnicodeEncodeError:
         return
     try:
-        header, arrays = model.read(path)
+        header, arrays = modelfile.read(path)
     except ModelError:
         return
     assert header == {}
@@ -707,7 +707,7 @@ NPY_HEADERS = st.builds(
 @given(header=NPY_HEADERS, content=st.binary(max_size=70))
 def test_fuzzed_array_headers(path, header, content):
     try:
-        array = model.read(write_members(path, ("means.npy", npy_member(header, content))))[1]["means"]
+        array = modelfile.read(write_members(path, ("means.npy", npy_member(header, content))))[1]["means"]
     except ModelError:
         return
     assert array.nbytes == len(content)
@@ -750,7 +750,7 @@ def test_fuzzed_array_headers(path, header, content):
         (top(header=[]), "does not hold"),
         (top(more=1), "does not hold"),
         (top(arrays=...), "does not hold"),
-        (top(version=1) + " " * model.MAX_HEADER, "too large"),
+        (top(version=1) + " " * modelfile.MAX_HEADER, "too large"),
         ("[" * 200_000 + "{" * 200_000, "too large"),
         (json.dumps([0] * 400_000), "too large"),
     ],
@@ -775,7 +775,7 @@ def test_lists_of_arrays_that_are_not_what_is_written(path, names):
 def test_fuzzed_header_values(path, key, value):
     try:
         content = json.dumps({"kind": "asd model", "version": 1, "arrays": ["means"], "header": {}} | {key: value})
-        header, arrays = model.read(write_members(path, ("means.npy", npy(np.zeros(3))), header=content))
+        header, arrays = modelfile.read(write_members(path, ("means.npy", npy(np.zeros(3))), header=content))
     except ModelError:
         return
     assert header == (value if key == "header" else {})
@@ -788,10 +788,10 @@ def test_fuzzed_header_values(path, key, value):
 def test_memory_is_that_of_the_file(path):
     """Twice the array would show; so would a declared size."""
     arrays = {"a": np.ones(2_000_000), "b": np.ones((1000, 500))}
-    model.write(path, {}, arrays)
+    modelfile.write(path, {}, arrays)
     tracemalloc.start()
     try:
-        model.read(path)
+        modelfile.read(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -800,16 +800,16 @@ def test_memory_is_that_of_the_file(path):
 
 def test_a_header_of_the_largest_size_is_read_in_little_memory(path, monkeypatch):
     """Of what takes most: many small values. A tenth of the true limits, since tracing takes time."""
-    monkeypatch.setattr(model, "MAX_VALUES", model.MAX_VALUES // 10)
-    monkeypatch.setattr(model, "MAX_HEADER", model.MAX_HEADER // 10)
-    n = model.MAX_VALUES - 100
+    monkeypatch.setattr(modelfile, "MAX_VALUES", modelfile.MAX_VALUES // 10)
+    monkeypatch.setattr(modelfile, "MAX_HEADER", modelfile.MAX_HEADER // 10)
+    n = modelfile.MAX_VALUES - 100
     lists, texts = {"a": [[]] * (n // 2)}, {"a": [["ab"]] * (n // 2)}
     for header in (lists, texts, {str(i): 1.5 for i in range(n)}):
         text = top([], header=header)
-        write_members(path, header=text + " " * (model.MAX_HEADER - len(text)))
+        write_members(path, header=text + " " * (modelfile.MAX_HEADER - len(text)))
         tracemalloc.start()
         try:
-            assert model.read(path)[0] == header
+            assert modelfile.read(path)[0] == header
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
