@@ -18,6 +18,7 @@ from asd.console import display, positive, reported
 from asd.files import remove_leftovers
 from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
+from asd.scoring import score
 
 REPORT_CLIPS = 5  # explained in a report, of either label
 
@@ -143,7 +144,7 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
         if problem := _problem(mode, places, clips, features):
             incomplete.append((clips, problem))
             continue
-        outputs.add(_scored(system, clips, features))
+        outputs.add(score(system, clips, features))
     return _conclude(outputs, incomplete, unusable, machines, ids, (*outputs.folders, places.saved), started)
 
 
@@ -212,24 +213,6 @@ def _conclude(outputs, incomplete, unusable, machines, ids, folders, started, ki
     if summary is None:
         raise DataError(f"{data}: no machine id could be scored: {problems}{_other_mode_hint(data, mode)}")
     return summary
-
-
-def _scored(system, clips, features):
-    """Scores of a machine id; warnings of the detector name the machine id."""
-    detector = system.detector()
-    with warnings.catch_warnings(record=True) as caught, threadpool_limits(1):
-        warnings.simplefilter("always", DataWarning)
-        scores = detector.fit(features.train).decision_function(features.test)
-        training = system.training_scores(features)
-    for warning in caught:
-        if isinstance(warning.message, DataWarning):
-            warnings.warn(type(warning.message)(clips, warning.message.what), stacklevel=3)
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    if training is not None:
-        training = dict(zip(features.train_names, training, strict=True))
-    explain = partial(system.explain, detector, features)
-    return Scored(clips, features.test_names, scores, features.labels, training, explain=explain)
 
 
 def _scored_ids(ensemble, mode, folders, expected, machines):
