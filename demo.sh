@@ -11,17 +11,21 @@ if ! [ -f demo/dev_data/complete ]; then
     : >demo/dev_data/complete
 fi
 
-for system in modspec_graph/graph_anom_detection.py iVectors_gmm/gmm.py ensemble/ens.py; do
+spectra=demo/saved/modspec_graph ivectors=demo/saved/iVectors_gmm
+run() {
     echo
-    .venv/bin/python "bin/$system" d --report \
-        --data demo/dev_data --saved "demo/saved/${system%/*}" --output demo/results
-done
+    .venv/bin/python "bin/$1" d --report --data demo/dev_data --output demo/results --saved "$2" $3
+}
+run modspec_graph/graph_anom_detection.py "$spectra" ""
+run iVectors_gmm/gmm.py "$ivectors" ""
+run ensemble/ens.py "$spectra" ""
+run local_reconstruction/local_reconstruction.py "$spectra" "--saved-ivectors $ivectors"
 
 echo
 echo "The machines are synthetic; listen to some in demo/dev_data. With the real data:"
 echo "  sh download_dev_data.sh && .venv/bin/python bin/modspec_graph/graph_anom_detection.py d"
 echo
-echo "Open the reports in a browser, the ensemble's leads to the other two:"
-for system in modspec_graph iVectors_gmm ensemble; do
+echo "Open the reports in a browser (the ensemble's leads to those of its two systems):"
+for system in modspec_graph iVectors_gmm local_reconstruction ensemble; do
     echo "  $PWD/demo/results/reports/dev/$system/report.html"
 done

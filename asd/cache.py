@@ -156,6 +156,21 @@ class SpectraCache:
     def partial(self, clips, peers=()):
         """None: a machine id's spectra are there all together or not at all."""
 
+    def training(self, machine):
+        """Training spectra of a machine type's ids, of which more need not be there: dict of id -> array.
+
+        Spectra that are unusable are left out.
+        """
+        found = {}
+        for path in sorted(self.folder.glob(f"*_X_train_{self.suffix}.npy")):
+            name = path.name[: -len(f"_X_train_{self.suffix}.npy")]
+            match = re.fullmatch(r"(.*\D)(\d+)", name)
+            key = self._key(*match.groups()) if match else (None, None)
+            if key[0] == machine:
+                with suppress(CacheError, OSError):
+                    found[key[1]] = self._read(path, "X_train")
+        return found
+
     def save(self, clips, features, peers=()):
         """Write features and manifest; whatever was there is no longer trusted from the first byte on.
 

@@ -18,7 +18,7 @@ from asd.console import display, positive, reported
 from asd.files import remove_leftovers
 from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
-from asd.scoring import score
+from asd.scoring import score, with_view
 
 REPORT_CLIPS = 5  # explained in a report, of either label
 
@@ -59,19 +59,21 @@ def main(system, description, script, repo, argv=None, *, saved=None, add_argume
     script, repo : str or Path
         The script, and the folder of the repo, which the default places derive from.
     argv : list of str, optional
-    saved : callable, optional
-        Makes the default cache folder from the parsed arguments; else it is `saved/` beside the script.
+    saved : (callable, str), optional
+        Makes the default cache folder from the parsed arguments, and how to say which it is; else
+        `saved/` beside the script.
     add_arguments : callable, optional
         Adds the system's own arguments to the parser.
     """
     script, repo = Path(script), Path(repo)
-    parser = _parser(description, script, repo, "saved/ beside the script" if saved is None else None)
+    default_saved, saved_help = saved or (lambda args: script.parent / "saved", "saved/ beside the script")
+    parser = _parser(description, script, repo, saved_help)
     if add_arguments is not None:
         add_arguments(parser)
     args = parser.parse_args(argv)
     places = Places(
         data=args.data or repo / f"{SPLIT_NAME[args.mode]}_data",
-        saved=args.saved or (saved(args) if saved else script.parent / "saved"),
+        saved=args.saved or default_saved(args),
         results=script.parent,
         scores=repo / "bin" / "ensemble" / "individual_scores",
         task2=repo / "task2",
@@ -126,26 +128,45 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
     outputs = Outputs(system, mode, places, report_clips=report_clips)
 
     incomplete, unusable = [], []
-    for number, clips in enumerate(ids, 1):
-        peers = [other for other in ids if other.machine == clips.machine]
-        description = f"{clips} [{number}/{len(ids)}]"
-        try:
-            features = None if force and not clips.missing else cache.load(clips, peers)
-        except CacheError as error:
-            unusable.append(str(error))
-            continue
-        if features is None and not clips.missing:
-            require_writable(places.saved)
-            known = None if force else cache.partial(clips, peers)
-            with threadpool_limits(1):
-                features = system.compute(clips, peers, clip_map, description, known)
-            if len(features.train) and len(features.test):
-                cache.save(clips, features, peers)
-        if problem := _problem(mode, places, clips, features):
-            incomplete.append((clips, problem))
-            continue
-        outputs.add(score(system, clips, features))
-    return _conclude(outputs, incomplete, unusable, machines, ids, (*outputs.folders, places.saved), started)
+    views = [(view, view.cache(folder, mode), folder, weight) for view, folder, weight in system.views]
+
+    def found(system, cache, folder, peers):
+        """The ids of a machine type and their features by a system, one by one."""
+        for clips in peers:
+            description = f"{clips} [{ids.index(clips) + 1}/{len(ids)}]"
+            try:
+                features = None if force and not clips.missing else cache.load(clips, peers)
+            except CacheError as error:
+                unusable.append(str(error))
+                continue
+            if features is None and not clips.missing:
+                require_writable(folder)
+                known = None if force else cache.partial(clips, peers)
+                with threadpool_limits(1):
+                    features = system.compute(clips, peers, clip_map, description, known)
+                if len(features.train) and len(features.test):
+                    cache.save(clips, features, peers)
+            yield clips, features
+
+    for machine in dict.fromkeys(clips.machine for clips in ids):
+        peers = [clips for clips in ids if clips.machine == machine]
+        of_type = found(system, cache, places.saved, peers)
+        training = {}
+        if system.uses_siblings:
+            of_type = list(of_type)
+            training = cache.training(machine)
+            training |= {clips.id: f.train for clips, f in of_type if f is not None and len(f.train)}
+        for clips, features in of_type:
+            if problem := _problem(mode, places, clips, features):
+                incomplete.append((clips, problem))
+                continue
+            scored = score(system, clips, features, [training[id] for id in sorted(training) if id != clips.id])
+            for view, view_cache, folder, weight in views:
+                for _, of_view in found(view, view_cache, folder, [clips]):
+                    scored = with_view(scored, of_view and score(view, clips, of_view), weight)
+            outputs.add(scored)
+    folders = (*outputs.folders, places.saved, *(folder for _, _, folder, _ in views))
+    return _conclude(outputs, incomplete, unusable, machines, ids, folders, started)
 
 
 def fuse(ensemble, mode, places, *, members_scores=None, machines=None, progress=False, report_clips=None):
@@ -324,7 +345,7 @@ def _parser(description, script, repo, saved):
         "--saved",
         type=Path,
         metavar="DIR",
-        help=f"feature cache, read and written (default: {saved or place('saved_iVectors') + '/ivector_mfcc_<dim>'})",
+        help=f"feature cache, read and written (default: {saved})",
     )
     parser.add_argument(
         "--output",

@@ -21,6 +21,7 @@ class FewClipsWarning(DataWarning):
     """There are so few training clips that a detector falls back to something simpler."""
 
     kind = "detectors with too few training clips"
+    examples = 2
 
 
 class GraphClusters(BaseEstimator):
@@ -186,6 +187,348 @@ class GaussianMixtureDetector(BaseEstimator):
         return scores
 
 
+class LocalReconstruction(BaseEstimator):
+    """How badly a vector is a mixture of its neighbours, against how badly they are [1]_ [2]_.
+
+    A vector x is rebuilt from its k nearest training vectors (L1) with the weights of locally linear
+    embedding: w minimises `|x - sum_j w_j x_j|^2 + ridge * trace(G) / k * |w|^2` with `sum_j w_j = 1`,
+    where `G_ij = (x_i - x) . (x_j - x)`. What cannot be rebuilt is the error
+
+        e(x) = |x - sum_j w_j x_j|.
+
+    So a clip may lie anywhere between clips it resembles: loudness, speed and background may vary as
+    they did in training. Where training clips lie far apart, errors are large for every clip, so the
+    error counts relative to its surroundings, as in the local outlier factor [3]_:
+
+        r(x) = log e(x) - mean of log e over the `n_scale` nearest training vectors,
+
+    a training vector's e being that of its reconstruction without itself. The score is r in standard
+    deviations from the mean of the training vectors' own r.
+
+    Parameters
+    ----------
+    n_neighbors : int
+        k at most: it is a twelfth of the training vectors, but 4 where there are so many. Of more, a
+        few clips would span whatever varies.
+    ridge : float
+        Keeps the weights small; > 0, for there may be more neighbours than dimensions they span.
+    n_scale : int
+        Neighbours whose errors are the measure.
+
+    Attributes
+    ----------
+    k_ : int
+    vectors_ : (n_train, n_features) float64 array
+    log_errors_ : (n_train,) float64 array
+        log e of each training vector.
+    center_, scale_ : float
+        Mean and standard deviation of the training vectors' r.
+    training_scores_ : (n_train,) float64 array
+        Scores of the training vectors, each without itself.
+
+    References
+    ----------
+    .. [1] S. T. Roweis, L. K. Saul, "Nonlinear dimensionality reduction by locally linear embedding",
+           Science 290, 2000.
+    .. [2] P. Kang, S. Cho, "Locally linear reconstruction for instance-based learning", Pattern
+           Recognition 41, 2008.
+    .. [3] M. M. Breunig et al., "LOF: identifying density-based local outliers", SIGMOD 2000; for
+           anomalous sounds K. Wilkinghoff et al., "Local density-based anomaly score normalization
+           for domain generalization", arXiv:2509.10951, 2025.
+    """
+
+    def __init__(self, n_neighbors=64, *, ridge=0.1, n_scale=8):
+        self.n_neighbors = n_neighbors
+        self.ridge = ridge
+        self.n_scale = n_scale
+
+    def fit(self, X, y=None):
+        """Rebuild every training vector from the others.
+
+        Parameters
+        ----------
+        X : (n_train, ...) array
+            Features of normal clips, each component about as wide as the others. One clip is
+            enough: the score is then the log of the distance to it.
+
+        Raises
+        ------
+        ValueError
+            If there is no vector, or one is not finite.
+        """
+        self.vectors_ = _as_vectors(X)
+        n = len(self.vectors_)
+        if n <= self.n_scale:
+            what = f"errors are compared with those of {n - 1} neighbours instead of {self.n_scale}"
+            warnings.warn(FewClipsWarning("LocalReconstruction", what), stacklevel=2)
+        self.k_ = min(self.n_neighbors, max(LEAST_NEIGHBOURS, n // CLIPS_A_NEIGHBOUR))
+        neighbours = np.empty((n, min(max(self.k_, self.n_scale), n - 1)), int)
+        self.log_errors_ = np.zeros(n)
+        if n > 1:
+            for i, x in enumerate(self.vectors_):
+                distances = _l1_to_all(x, self.vectors_)
+                distances[i] = np.inf
+                neighbours[i] = np.argsort(distances, kind="stable")[: neighbours.shape[1]]
+                self.log_errors_[i] = self._log_error(x, neighbours[i])
+        relative = np.array([self._relative(e, i) for e, i in zip(self.log_errors_, neighbours, strict=True)])
+        self.center_, self.scale_ = _center_and_scale(relative)
+        self.training_scores_ = (relative - self.center_) / self.scale_
+        return self
+
+    def decision_function(self, X):
+        """Anomaly scores, `(n_clips,)`, of `(n_clips, ...)` features.
+
+        Raises
+        ------
+        ValueError
+            If the vectors' length differs from the training vectors', or one is not finite.
+        """
+        check_is_fitted(self)
+        X = _as_vectors(X, self.vectors_.shape[1])
+        scores = np.empty(len(X))
+        for i, x in enumerate(X):  # one by one: the same alone and in a set
+            neighbours = np.argsort(_l1_to_all(x, self.vectors_), kind="stable")
+            scores[i] = self._relative(self._log_error(x, neighbours), neighbours)
+        return (scores - self.center_) / self.scale_
+
+    def residual(self, x):
+        """What of a vector, `(n_features,)`, cannot be rebuilt: `x - sum_j w_j x_j`, of the same shape."""
+        check_is_fitted(self)
+        return self._residual(x, np.argsort(_l1_to_all(x, self.vectors_), kind="stable"))
+
+    def _residual(self, x, neighbours):
+        differences = x - self.vectors_[neighbours[: self.k_]]  # (k, n_features)
+        k = len(differences)
+        gram = differences @ differences.T
+        trace = np.trace(gram)
+        if trace == 0:  # equal to all of them
+            return np.zeros(len(x))
+        weights = np.linalg.solve(gram / trace + self.ridge / k * np.eye(k), np.ones(k))
+        return weights / weights.sum() @ differences
+
+    def _log_error(self, x, neighbours):
+        return np.log(max(np.linalg.norm(self._residual(x, neighbours)), _SMALLEST_ERROR))
+
+    def _relative(self, log_error, neighbours):
+        nearest = neighbours[: self.n_scale]
+        return log_error - self.log_errors_[nearest].mean() if len(nearest) else log_error
+
+
+class SiblingDiscriminant(BaseEstimator):
+    """Fisher's linear discriminant of a machine id against the other ids of its type [1]_ [2]_.
+
+    The direction in which the clips of other ids differ most from this id's, measured by how clips
+    vary within ids, is a direction in which machines of this type can differ; a defect often moves
+    a clip along it. With W the pooled covariance within ids, shrunk towards a multiple of the
+    identity as in regularised discriminant analysis [3]_,
+
+        f(x) = (x - own mean) . V^-1 (others' mean - own mean),
+        V = (1 - shrinkage) W + shrinkage * trace(W) / n_features * I,
+
+    and the score is f in standard deviations from its mean, both estimated on training clips that
+    the direction was not learnt from (cross-fitting on blocks of neighbouring clips).
+
+    Parameters
+    ----------
+    shrinkage : float
+    n_folds : int
+        Blocks of the cross-fitting.
+
+    Attributes
+    ----------
+    mean_, direction_ : (n_features,) float64 arrays
+    center_, scale_ : float
+        Mean and standard deviation of the cross-fitted f of the training clips.
+    training_scores_ : (n_train,) float64 array
+        Their cross-fitted scores.
+
+    References
+    ----------
+    .. [1] R. A. Fisher, "The use of multiple measurements in taxonomic problems", Annals of
+           Eugenics 7, 1936.
+    .. [2] R. Giri et al., "Self-supervised classification for detecting anomalous sounds", DCASE
+           Workshop 2020: the clips of other machine ids as the outside of this one.
+    .. [3] J. H. Friedman, "Regularized discriminant analysis", JASA 84, 1989.
+    """
+
+    def __init__(self, *, shrinkage=0.003, n_folds=5):
+        self.shrinkage = shrinkage
+        self.n_folds = n_folds
+
+    def fit(self, X, y=None, *, auxiliary):
+        """Find the direction.
+
+        Parameters
+        ----------
+        X : (n_train, ...) array
+            Features of normal clips, at least `n_folds`.
+        auxiliary : sequence of (n_i, ...) arrays, at least one
+            Features of normal clips of other ids, an array an id.
+
+        Raises
+        ------
+        ValueError
+            If there are too few vectors or they are not finite or differ in length.
+        """
+        X = _as_vectors(X)
+        others = [_as_vectors(x, X.shape[1]) for x in auxiliary]
+        if len(X) < self.n_folds or not others:
+            wanted = f"{self.n_folds} clips and another id"
+            raise ValueError(f"a discriminant needs {wanted}, got {len(X)} and {len(others)}")
+        n_others = sum(map(len, others))
+        scatter = sum(_scatter(x) for x in others)
+        others_mean = np.concatenate(others).mean(axis=0)
+
+        def direction(own):
+            within = (scatter + _scatter(own)) / (n_others + len(own))
+            ridge = self.shrinkage * np.trace(within) / len(within)
+            if not within.any():  # every id always sounds the same
+                return others_mean - own.mean(axis=0)
+            within = (1 - self.shrinkage) * within + ridge * np.eye(len(within))
+            return np.linalg.solve(within, others_mean - own.mean(axis=0))
+
+        held_out = np.empty(len(X))
+        folds = contiguous_folds(len(X), self.n_folds)
+        for fold in range(self.n_folds):
+            own = X[folds != fold]
+            held_out[folds == fold] = (X[folds == fold] - own.mean(axis=0)) @ direction(own)
+        self.center_, self.scale_ = _center_and_scale(held_out)
+        self.mean_, self.direction_ = X.mean(axis=0), direction(X)
+        self.training_scores_ = (held_out - self.center_) / self.scale_
+        return self
+
+    def decision_function(self, X):
+        """Scores, `(n_clips,)`, of `(n_clips, ...)` features; positive towards the other ids.
+
+        Raises
+        ------
+        ValueError
+            If the vectors' length differs from the training vectors', or one is not finite.
+        """
+        check_is_fitted(self)
+        X = _as_vectors(X, len(self.mean_))
+        projected = np.array([(x - self.mean_) @ self.direction_ for x in X])  # the same alone and in a set
+        return (projected - self.center_) / self.scale_
+
+
+class ReconstructionDiscriminant(BaseEstimator):
+    """Local reconstruction and sibling discriminant on log spectra: System 4's detector.
+
+    Spectra become levels, `log(x + log_floor)`, less their mean over the training clips, over their
+    standard deviation plus `std_floor`, bin by bin. On these the score is
+
+        s(x) = r(x) + max(0, f(x)),
+
+    r from `LocalReconstruction` and f from `SiblingDiscriminant`, each in standard deviations of
+    the training clips. Only positive f counts: a clip that lies even farther from the other ids
+    than this id's clips do is not more normal for that. Without other ids s(x) = r(x).
+
+    Parameters
+    ----------
+    n_neighbors, ridge, n_scale
+        As in `LocalReconstruction`.
+    shrinkage, n_folds
+        As in `SiblingDiscriminant`.
+    log_floor : float
+        Far below the modulation spectra's energies, which are of order 1e-6.
+    std_floor : float
+        Nepers of energy, 0.1 being 0.4 dB; matters for few clips and for bins that hardly vary.
+
+    Attributes
+    ----------
+    mean_, std_ : (n_features,) float64 arrays
+        Of the training clips' levels; std_ holds the floor.
+    reconstruction_ : LocalReconstruction
+    discriminant_ : SiblingDiscriminant or None
+    training_scores_ : (n_train,) float64 array
+        Scores of the training clips as if they had not been in training: what a threshold may be
+        read from.
+    """
+
+    def __init__(
+        self, n_neighbors=64, *, ridge=0.1, n_scale=8, shrinkage=0.003, n_folds=5, log_floor=1e-10, std_floor=0.1
+    ):
+        self.n_neighbors = n_neighbors
+        self.ridge = ridge
+        self.n_scale = n_scale
+        self.shrinkage = shrinkage
+        self.n_folds = n_folds
+        self.log_floor = log_floor
+        self.std_floor = std_floor
+
+    def fit(self, X, y=None, *, auxiliary=None):
+        """Learn one machine id.
+
+        Parameters
+        ----------
+        X : (n_train, ...) array
+            Modulation spectra of normal clips; one is enough, though a poor description of normal.
+        auxiliary : sequence of (n_i, ...) arrays, optional
+            Spectra of normal clips of the other ids of the machine type, an array an id. Not used
+            beside fewer than `n_folds` own clips, nor where all of them are fewer than the features
+            are: how these vary together is not known then.
+
+        Raises
+        ------
+        ValueError
+            If there is no spectrum, one is not finite or negative, or lengths differ.
+        """
+        levels = self._levels(X)
+        self.mean_ = levels.mean(axis=0)
+        self.std_ = levels.std(axis=0) + self.std_floor
+        own = (levels - self.mean_) / self.std_
+        self.reconstruction_ = LocalReconstruction(self.n_neighbors, ridge=self.ridge, n_scale=self.n_scale).fit(own)
+        self.discriminant_ = None
+        others = [self._standardised(x) for x in (() if auxiliary is None else auxiliary)]
+        n = len(own) + sum(map(len, others))
+        if others and (len(own) < self.n_folds or n <= own.shape[1]):
+            what = f"{len(own)} training clips, {n} with other ids, are too few to tell them from those"
+            warnings.warn(FewClipsWarning("ReconstructionDiscriminant", what), stacklevel=2)
+        elif others:
+            discriminant = SiblingDiscriminant(shrinkage=self.shrinkage, n_folds=self.n_folds)
+            self.discriminant_ = discriminant.fit(own, auxiliary=others)
+        self.training_scores_ = self.reconstruction_.training_scores_.copy()
+        if self.discriminant_ is not None:
+            self.training_scores_ += np.maximum(self.discriminant_.training_scores_, 0)
+        return self
+
+    def decision_function(self, X):
+        """Anomaly scores, `(n_clips,)`, of `(n_clips, ...)` spectra.
+
+        Raises
+        ------
+        ValueError
+            If the spectra's size differs from the training spectra's, or one is not finite or
+            negative.
+        """
+        r, f = self.parts(X)
+        return r + f
+
+    def parts(self, X):
+        """r(x) and max(0, f(x)), two `(n_clips,)` arrays: what a score is made of."""
+        check_is_fitted(self)
+        X = self._standardised(X)
+        r = self.reconstruction_.decision_function(X)
+        if self.discriminant_ is None:
+            return r, np.zeros(len(X))
+        return r, np.maximum(self.discriminant_.decision_function(X), 0)
+
+    def residual(self, x):
+        """What of a spectrum, any shape, its neighbours do not explain, in standard deviations; the same shape."""
+        check_is_fitted(self)
+        x = np.asarray(x)
+        return self.reconstruction_.residual(self._standardised(x[None])[0]).reshape(x.shape)
+
+    def _levels(self, X, n_features=None):
+        X = _as_vectors(X, n_features)
+        if X.min() < 0:
+            raise ValueError(f"spectrum of clip {np.argmax(X.min(axis=1) < 0)} is negative, energies are not")
+        return np.array([np.log(x + self.log_floor) for x in X])  # the same alone and in a set
+
+    def _standardised(self, X):
+        return (self._levels(X, len(self.mean_)) - self.mean_) / self.std_
+
+
 def contiguous_folds(n, n_folds):
     """Fold of each of n training clips, `(n,)` int: runs of neighbours, which resemble each other most.
 
@@ -253,6 +596,24 @@ def _as_vectors(X, n_features=None):
     return X
 
 
+LEAST_NEIGHBOURS, CLIPS_A_NEIGHBOUR = 4, 12  # of a reconstruction
+_SMALLEST_ERROR = 1e-9  # of a reconstruction; below it lies rounding
+
+
+def _center_and_scale(scores):
+    """Mean and standard deviation of training scores; 0 and 1 of a single one, scale 1 of equal ones."""
+    if len(scores) == 1:
+        return 0.0, 1.0
+    scale = float(scores.std())
+    return float(scores.mean()), scale if scale > 1e-9 else 1.0
+
+
+def _scatter(X):
+    """Sum of the outer products of the rows' deviations from their mean."""
+    X = X - X.mean(axis=0)
+    return X.T @ X
+
+
 _TILE = 32  # rows: two tiles of 480 float64 components fit in L2
 
 
@@ -279,6 +640,14 @@ def _l1(x, y):
     for j in range(whole, x.size):
         total += abs(x[j] - y[j])
     return total
+
+
+@njit(cache=True, nogil=True)
+def _l1_to_all(x, X):
+    distances = np.empty(len(X))
+    for i in range(len(X)):
+        distances[i] = _l1(x, X[i])
+    return distances
 
 
 @njit(cache=True, nogil=True)

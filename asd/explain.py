@@ -74,10 +74,10 @@ def cluster_distance(spectrum, mean, scale, acoustic, modulation):
     terms = (spectrum - mean) / scale
     levels = [10 * np.log10(np.maximum(part, FLOOR)) for part in (spectrum, mean)]
     low, high = (float(pick(levels)) for pick in (np.min, np.max))
-    axes = {"x": modulation, "y": acoustic, "x_label": "modulation frequency, Hz", "y_label": "acoustic frequency, Hz"}
+    axes = _axes(acoustic, modulation)
     extreme = float(np.abs(terms).max()) or 1.0
     return Explanation(
-        _regions_in_words(terms, acoustic, modulation),
+        _regions_in_words("Than its cluster it has", terms, acoustic, modulation),
         (
             Map("this clip", levels[0], unit="dB", limits=(low, high), **axes),
             Map("nearest cluster, mean μ", levels[1], unit="dB", limits=(low, high), **axes),
@@ -86,11 +86,59 @@ def cluster_distance(spectrum, mean, scale, acoustic, modulation):
     )
 
 
-def _regions_in_words(terms, acoustic, modulation):
+def reconstruction(spectrum, residual, scale, parts, acoustic, modulation):
+    """Explanation of a clip by what similar normal clips cannot make up of it.
+
+    Parameters
+    ----------
+    spectrum : (n_acoustic, n_modulation) array
+        The clip's modulation spectrogram.
+    residual : (n_acoustic, n_modulation) array
+        What is left of its levels, in standard deviations; its squares sum to the squared error.
+    scale : (n_acoustic, n_modulation) array
+        Those standard deviations, nepers of energy.
+    parts : (float, float)
+        What reconstruction and discriminant add to the score.
+    acoustic, modulation : (n_acoustic,) and (n_modulation,) arrays
+        Centre frequencies of the channels, Hz.
+
+    Returns
+    -------
+    Explanation
+        Maps of the clip and of what similar clips make of it, dB, and of the residual.
+    """
+    order = np.argsort(acoustic)
+    spectrum, residual, scale = spectrum[order], residual[order], scale[order]
+    clip = 10 * np.log10(np.maximum(spectrum, FLOOR))
+    rebuilt = clip - 10 / np.log(10) * residual * scale
+    limits = float(min(clip.min(), rebuilt.min())), float(max(clip.max(), rebuilt.max()))
+    axes_of = acoustic[order], modulation
+    axes = _axes(*axes_of)
+    extreme = float(np.abs(residual).max()) or 1.0
+    shares = np.sign(residual) * residual**2
+    text = _regions_in_words("Than similar normal clips it has", shares, *axes_of)
+    added = f"Reconstruction adds {parts[0]:.1f} to the score, leaning towards other machines {parts[1]:.1f}."
+    left = {"unit": "", "limits": (-extreme, extreme), "signed": True, **axes}
+    return Explanation(
+        f"{text} {added}",
+        (
+            Map("this clip", clip, unit="dB", limits=limits, **axes),
+            Map("the same, made of similar normal clips", rebuilt, unit="dB", limits=limits, **axes),
+            Map("what they cannot make up, standard deviations", residual, **left),
+        ),
+    )
+
+
+def _axes(acoustic, modulation):
+    labels = {"x_label": "modulation frequency, Hz", "y_label": "acoustic frequency, Hz"}
+    return {"x": modulation, "y": acoustic, **labels}
+
+
+def _regions_in_words(start, terms, acoustic, modulation):
     """The largest contributions to the score: runs of acoustic channels in one modulation channel."""
     left, total = np.abs(terms), np.abs(terms).sum()
     if not total > 0:
-        return "Equal to the mean of its cluster."
+        return "Equal to what is normal."
     phrases = []
     for _ in range(N_REGIONS):
         peak, column = np.unravel_index(np.argmax(left), left.shape)
@@ -108,7 +156,7 @@ def _regions_in_words(terms, acoustic, modulation):
         kind = "more" if sign > 0 else "less"
         phrases.append(f"{kind} {_hertz(modulation[column])} modulation at {band} ({100 * share:.0f} % of the score)")
         left[first : last + 1, column] = 0
-    return "Than its cluster it has " + ", ".join(phrases) + "."
+    return f"{start} {', '.join(phrases)}."
 
 
 def _hertz(frequency):

@@ -19,15 +19,6 @@ from asd.audio import DataError
 from asd.files import write_atomically
 
 MEAN, HARMONIC = "mean of types", "harmonic mean"
-AUTHORS = (  # of the report
-    ("Parth", "Tiwari"),
-    ("Yash", "Jain"),
-    ("Anderson", "Avila"),
-    ("João", "Monteiro"),
-    ("Shruti", "Kshirsagar"),
-    ("Amr", "Gaballah"),
-    ("Tiago H.", "Falk"),
-)
 SCORES_NAME = re.compile(r"anomaly_score_(.+)_id_(\d{2})\.csv")  # see `scores_name`
 META_FIGURES = "averaged_auc", "averaged_pauc"
 KINDS = ("anomaly_score", "decision_result")
@@ -217,10 +208,10 @@ def submission_meta(system, averages):
             "lastname": last,
             "firstname": given,
             "email": None,
-            "corresponding": last == AUTHORS[0][1],
-            "affiliation": affiliation | (first if last == AUTHORS[0][1] else {}),
+            "corresponding": number == 0,
+            "affiliation": affiliation | (first if number == 0 else {}),
         }
-        for given, last in AUTHORS
+        for number, (given, last) in enumerate(system.authors)
     ]
     figures = {
         machine: {name: None if isnan(f) else round(100 * f, 2) for name, f in zip(META_FIGURES, pair, strict=True)}
@@ -231,7 +222,7 @@ def submission_meta(system, averages):
             "label": system.submission,
             "name": system.title,
             "abbreviation": system.abbreviation,
-            "authors": authors,
+            "authors": authors or None,
         },
         "system": {
             "description": {

@@ -2,15 +2,25 @@
 
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
+from asd import fusion
 from asd.audio import DataWarning
 from asd.outputs import Scored
 
 
-def score(system, clips, features):
+class MissingViewWarning(DataWarning):
+    """A machine id is scored on fewer views than its system has."""
+
+    kind = "machine ids scored without a view of their system"
+    examples = 2
+
+
+def score(system, clips, features, siblings=()):
     """Fit a system's detector on a machine id and score its test clips.
 
     Parameters
@@ -19,6 +29,8 @@ def score(system, clips, features):
     clips : MachineId
     features : Features
         Of at least one training and one test clip.
+    siblings : sequence of (n_i, ...) arrays
+        Training features of other ids of the machine type, for a system that uses them.
 
     Returns
     -------
@@ -31,12 +43,60 @@ def score(system, clips, features):
     """
     detector = system.detector()
     with warnings_about(clips), threadpool_limits(1):
-        scores = detector.fit(features.train).decision_function(features.test)
-        training = system.training_scores(features)
+        if system.uses_siblings:
+            detector.fit(features.train, auxiliary=siblings)
+        else:
+            detector.fit(features.train)
+        scores = detector.decision_function(features.test)
+        training = system.training_scores(features, detector)
     if training is not None:
         training = dict(zip(features.train_names, training, strict=True))
     explain = partial(system.explain, detector, features)
     return Scored(clips, features.test_names, scores, features.labels, training, explain=explain)
+
+
+def with_view(scored, view, weight):
+    """Scores with those of another view of the same clips added, as weighted z-scores by its training scores.
+
+    Parameters
+    ----------
+    scored : Scored
+    view : Scored or None
+        None, or one without training scores or of other clips, adds nothing.
+    weight : float
+
+    Returns
+    -------
+    Scored
+
+    Warns
+    -----
+    MissingViewWarning
+        If nothing was added.
+    """
+    reason = None
+    if view is None:
+        reason = "it is not cached, and there are no WAVs to make it from"
+    elif view.training is None:
+        reason = "of unknown origin, without training scores"
+    elif set(view.names) != set(scored.names) or view.training.keys() != scored.training.keys():
+        reason = "of other clips"
+    if reason:
+        warnings.warn(MissingViewWarning(scored.clips, reason), stacklevel=2)
+        return scored
+    calibrated = fusion.CalibratedFusion().fit([list(view.training.values())])
+
+    def added(names, scores, of_view):
+        by_name = np.array([of_view[name] for name in names])[:, None]
+        return scores + weight * calibrated.decision_function(by_name)
+
+    of_test = dict(zip(view.names, view.scores, strict=True))
+    training = added(scored.training, np.array(list(scored.training.values())), view.training)
+    return replace(
+        scored,
+        scores=added(scored.names, scored.scores, of_test),
+        training=dict(zip(scored.training, training.tolist(), strict=True)),
+    )
 
 
 @contextmanager

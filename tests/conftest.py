@@ -22,6 +22,7 @@ REPO = Path(__file__).resolve().parents[1]
 REFERENCE = REPO.parent / "shared" / "reference"
 SYSTEM1 = REPO / "bin" / "modspec_graph" / "graph_anom_detection.py"
 SYSTEM3 = REPO / "bin" / "ensemble" / "ens.py"
+SYSTEM4 = REPO / "bin" / "local_reconstruction" / "local_reconstruction.py"
 SYSTEM2 = REPO / "bin" / "iVectors_gmm" / "gmm.py"
 
 

@@ -98,8 +98,11 @@ def saved(args):
     return REPO / "saved_iVectors" / f"ivector_mfcc_{args.dim}"
 
 
+SAVED_HELP = "saved_iVectors/ivector_mfcc_<dim> of the repo"
+
+
 def main(argv=None):
-    return challenge.main(system, __doc__, SCRIPT, REPO, argv, saved=saved, add_arguments=add_arguments)
+    return challenge.main(system, __doc__, SCRIPT, REPO, argv, saved=(saved, SAVED_HELP), add_arguments=add_arguments)
 
 
 if __name__ == "__main__":
