@@ -79,8 +79,7 @@ class CalibratedFusion:
         """
         columns = [_validated(np.reshape(scores, (-1, 1))) for scores in training]
         self.means_ = np.array([column.mean() for column in columns])
-        spreads = np.array([column.std() for column in columns])
-        self.scales_ = np.where(spreads > 0, spreads, 1)
+        self.scales_ = np.array([1.0 if is_constant(column) else column.std() for column in columns])
         return self
 
     def normalised(self, scores):
@@ -96,6 +95,11 @@ class CalibratedFusion:
             If there are scores of another number of systems, or one is not finite.
         """
         return self.normalised(scores).mean(axis=1)
+
+
+def is_constant(scores):
+    """Whether scores differ by no more than rounding."""
+    return bool(np.ptp(scores) <= 1e-12 * np.abs(scores).max())
 
 
 def _validated(scores, n_systems=None):

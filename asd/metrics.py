@@ -122,9 +122,28 @@ def _mcclish(area, max_fpr):
     return (1 + (area - chance) / (max_fpr - chance)) / 2
 
 
-def interval(resampled, level=0.95):
-    """Percentile interval, `(2, ...)`: lower and upper end, of resampled figures, `(n_resamples, ...)`."""
-    return np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+def interval(resampled, figures, level=0.95):
+    """Percentile interval of AUC and pAUC, corrected for bias.
+
+    The pAUC of a sample is too high on average, and that of a resample is so once more. So the
+    interval is moved down by twice what the resamples' mean is above the figure.
+
+    Parameters
+    ----------
+    resampled : (n_resamples, 2) array
+        From :func:`bootstrap`, or averages of such.
+    figures : (2,) array
+        AUC and pAUC themselves.
+    level : float
+
+    Returns
+    -------
+    (2, 2) float64 array
+        Lower ends, upper ends; NaN where the figures are.
+    """
+    ends = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    lowest = 0.0, _mcclish(0.0, MAX_FPR)
+    return np.clip(ends - 2 * (np.mean(resampled, axis=0) - figures), lowest, 1.0)
 
 
 def mean(values):

@@ -258,7 +258,7 @@ def _line(machine, id, figures, resampled, other):
     """A row of the table: per figure ours, its interval, the published one and how ours stands to it."""
     cells = []
     for figure, ends, theirs in zip(
-        figures, metrics.interval(resampled).T, (other.auc, other.pauc) if other else (None, None), strict=True
+        figures, metrics.interval(resampled, figures).T, (other.auc, other.pauc) if other else (None, None), strict=True
     ):
         cell = {"ours": figure, "ends": ends, "theirs": theirs, "difference": None, "outside": False}
         if theirs is not None and not isnan(figure):
