@@ -5,6 +5,8 @@ Conventions: samples are 1-D float32 arrays in [-1, 1], rates are in Hz.
 
 import struct
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -130,6 +132,23 @@ def read(path, *, rate=RATE, channel=0, min_samples=1):
     if samples.size < min_samples:
         raise AudioError(path, f"too short: {samples.size} samples at {rate} Hz, {min_samples} are needed")
     return np.ascontiguousarray(samples)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One channel of a sound file; systems take it in the place of a path."""
+
+    path: Path
+    channel: int = 0
+
+    def read(self, rate=RATE, min_samples=1):
+        """Samples, as :func:`read` gives them."""
+        return read(self.path, rate=rate, channel=self.channel, min_samples=min_samples)
+
+
+def file_of(recording):
+    """The file of a :class:`Recording`, or of a path."""
+    return getattr(recording, "path", recording)
 
 
 def _check_whole(path, file):

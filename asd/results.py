@@ -265,7 +265,8 @@ def write_submission(folder, machine, id, names, scores, decisions, *, year=2020
     names : (n_clips,) sequence of str
         Test clips; a file holds them sorted.
     scores : (n_clips,) sequence of float
-    decisions : (n_clips,) sequence of bool
+    decisions : (n_clips,) sequence of bool, or None
+        Without them there are no decision files.
     year : int
         As in :func:`official_name`.
     domains : (n_clips,) sequence of {"source", "target"}
@@ -285,11 +286,13 @@ def write_submission(folder, machine, id, names, scores, decisions, *, year=2020
     """
     if year != 2021 or domains is None:
         domains = [None] * len(names)
+    kinds = KINDS[:1] if decisions is None else KINDS
+    decisions = [None] * len(names) if decisions is None else decisions
     clips = sorted(zip(names, scores, decisions, domains, strict=True), key=lambda clip: clip[0])
     files = {}
     for domain in dict.fromkeys(clip[3] for clip in clips):
         columns = tuple(zip(*(clip[:3] for clip in clips if clip[3] == domain), strict=True))
-        for kind in KINDS:
+        for kind in kinds:
             files[Path(folder) / official_name(kind, machine, id, year=year, domain=domain)] = kind, columns
     for path, (kind, (names, scores, decisions)) in files.items():
         if kind == "anomaly_score":

@@ -362,7 +362,8 @@ class IVectorGMM:
             extractor, held_out, vectors = known
         else:
             trained_on = [clips] if self.ubm == "id" else peers
-            shared = [(str(c.path), c.path.stat().st_mtime_ns) for i in trained_on for c in i.train if c.path.is_file()]
+            paths = [clip.path for of_id in trained_on for clip in of_id.train if audio.file_of(clip.path).is_file()]
+            shared = [(str(path), audio.file_of(path).stat().st_mtime_ns) for path in paths]
             if shared != self._shared[0]:
                 try:
                     *learnt, statistics_of = self._learn(trained_on, clip_map, description, clips)
@@ -562,6 +563,8 @@ def _model_without(fold, extractor, statistics, folds):
 
 
 def _read(path):
+    if isinstance(path, audio.Recording):
+        return path.read(rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
     return audio.read(path, rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
 
 
