@@ -535,6 +535,13 @@ class Ensemble:
         return explain.Explanation(f"{'; '.join(parts)} ({scale}).", ())
 
 
+SYSTEMS = {  # as the command line names them
+    "modspec-graph": ModspecGraph,
+    "ivector-gmm": IVectorGMM,
+    "ensemble": partial(Ensemble, fusion="calibrated"),
+}
+
+
 def _draw(item, n, random_state):
     """MFCC frames of one clip for a UBM, `(n, 42)` at most."""
     from asd.ivector import draw_frames
