@@ -126,11 +126,21 @@ class Report:
         Published figures of the system.
     others : dict of str -> str
         Title and address of other pages to link to.
+    with_baseline : bool
+        Whether published averages of 2020's challenge baseline may stand beside machine ids of these names.
+
+    Attributes
+    ----------
+    official : list of list of str
+        A table to show first, header and rows, where a year's official metrics are more than AUC
+        and pAUC of all test clips.
     """
 
-    def __init__(self, path, title, description, *, reference=None, others=None):
+    def __init__(self, path, title, description, *, reference=None, others=None, with_baseline=True):
         self.path, self.title, self.description = Path(path), title, description
         self.reference, self.others = reference or {}, others or {}
+        self.official = []
+        self._baseline = results.baseline if with_baseline else lambda rows: {}
         self._sections, self._rows, self._resampled = [], [], []
         self._frames = {}  # SVG -> its name in the page
 
@@ -194,9 +204,10 @@ class Report:
             scale=[SCALE[0] * WIDTH, (1 - SCALE[1] - SCALE[3] / 2) * HEIGHT, (SCALE[0] + SCALE[2]) * WIDTH],
             size=[WIDTH, HEIGHT],
             others=self.others,
+            official=self.official,
             table=self._table() if labelled else None,
             compared=any((row.machine, row.id) in self.reference for row in self._rows),
-            with_baseline=bool(results.baseline(self._rows)),
+            with_baseline=bool(self._baseline(self._rows)),
             max_fpr=metrics.MAX_FPR,
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +231,7 @@ class Report:
     def _table(self):
         """Rows of the table of figures: ids, then their machine type's mean; then the means of all."""
         rows, resampled = self._rows, np.array(self._resampled)
-        ours, baseline, lines = results.averages(rows), results.baseline(rows), []
+        ours, baseline, lines = results.averages(rows), self._baseline(rows), []
         for machine, average in ours.items():
             of_machine = [i for i, row in enumerate(rows) if row.machine == machine]
             theirs = [self.reference.get((machine, rows[i].id)) for i in of_machine]

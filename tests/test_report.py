@@ -270,3 +270,13 @@ def test_the_ensemble_s_page_leads_to_the_others(reported):
 def test_a_report_imports_nothing_heavy_where_none_is_asked_for():
     code = "import sys; import asd.challenge; sys.exit('matplotlib' in sys.modules or 'jinja2' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
+
+
+@pytest.mark.parametrize("with_baseline", [True, False])
+def test_the_baseline_of_2020_stands_beside_the_data_of_2020_only(tmp_path, with_baseline):
+    """MIMII names its machines and ids alike."""
+    report = Report(tmp_path / "page.html", "", "", with_baseline=with_baseline)
+    for id in ("00", "02", "04", "06"):
+        report.add(ScoredId("fan", id, ["a.wav", "b.wav"], np.array([0.0, 1.0]), [0, 1], [None, None]))
+    report.write()
+    assert ("65.83 / 52.45" in (tmp_path / "page.html").read_text()) is with_baseline
