@@ -19,6 +19,7 @@ from asd.audio import DataError
 from asd.files import write_atomically
 
 MEAN, HARMONIC = "mean of types", "harmonic mean"
+ALL = "all"  # stands for the machine types or sections that a figure is an average of
 SCORES_NAME = re.compile(r"anomaly_score_(.+)_id_(\d{2})\.csv")  # see `scores_name`
 META_FIGURES = "averaged_auc", "averaged_pauc"
 KINDS = ("anomaly_score", "decision_result")
@@ -62,6 +63,80 @@ def write_results(path, rows):
     for index, (machine, id, *figures) in enumerate(lines):
         writer.writerow((index, machine, id, *("" if isnan(f) else repr(f) for f in figures)))
     write_atomically(path, text.getvalue())
+
+
+def with_averages(figures, *, year=2020):
+    """Figures of a data set, after a machine type's last section its averages, and those of all types at the end.
+
+    Parameters
+    ----------
+    figures : sequence of metrics.Figure
+        Of every section, the sections of a machine type side by side.
+    year : int
+        As in :func:`asd.metrics.total`, whose averages these are.
+
+    Returns
+    -------
+    list of metrics.Figure
+        Averages have the section "all", those of all machine types the machine "all" as well.
+    """
+    lines = []
+    for machine in dict.fromkeys(figure.machine for figure in figures):
+        of_machine = [figure for figure in figures if figure.machine == machine]
+        lines += of_machine
+        lines += [metrics.Figure(machine, ALL, *average) for average in metrics.total(of_machine, year=year).items()]
+    return lines + [metrics.Figure(ALL, ALL, *average) for average in metrics.total(figures, year=year).items()]
+
+
+def write_figures(path, figures):
+    """Write `machine,section,metric,value`: a row a figure, the value in full precision, blank where it is NaN.
+
+    Raises
+    ------
+    OSError
+        With the file's name, if it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(metrics.Figure._fields)
+    writer.writerows((*figure[:3], "" if isnan(figure.value) else repr(float(figure.value))) for figure in figures)
+    write_atomically(path, text.getvalue())
+
+
+def figures_table(figures):
+    """Figures as a table: a row a section, a column a metric, per cent.
+
+    Parameters
+    ----------
+    figures : sequence of metrics.Figure
+        From :func:`with_averages`.
+
+    Returns
+    -------
+    list of list of str
+        The first row is the header: "machine", "section" and the metrics.
+    """
+    columns = list(dict.fromkeys(figure.metric for figure in figures))
+    rows = {}
+    for machine, section, metric, value in figures:
+        rows.setdefault((machine, section), {})[metric] = value
+    cells = [[*key, *(_percent(row[m]) if m in row else "" for m in columns)] for key, row in rows.items()]
+    return [["machine", "section", *columns], *cells]
+
+
+def aligned(rows):
+    """Rows of :func:`figures_table` as text for the terminal, machine types apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines, last = [], None
+    for index, row in enumerate(rows):
+        if index > 1 and row[0] != last:
+            lines.append("")
+        last = row[0]
+        cells = [cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(cells).rstrip())
+        if not index:
+            lines.append("-" * len("  ".join(cells)))
+    return "\n".join(lines)
 
 
 def scores_name(machine, id):
