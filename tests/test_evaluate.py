@@ -337,7 +337,7 @@ def test_too_few_clips_for_the_false_alarms_asked_for(command, data_2023):
 @pytest.mark.filterwarnings("ignore::asd.evaluate.SupplementalWarning")
 def test_a_system_without_training_scores_gives_no_decisions(data_2023, tmp_path):
     class Untold(ModspecGraph):
-        def training_scores(self, features):
+        def training_scores(self, features, detector=None):
             return None
 
     old = tmp_path / SYSTEM / "decision_result_fan_section_00_test.csv"
