@@ -5,8 +5,8 @@ Conventions: samples are 1-D float32 arrays in [-1, 1], rates are in Hz.
 
 import struct
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -70,8 +70,116 @@ class AudioError(DataError):
         return f"{self.path}: {self.reason}"
 
 
-def read(path, *, rate=RATE, channel=0, min_samples=1):
-    """Read one channel of a sound file, resampled where its rate differs.
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Where a clip's samples come from: a file, a piece of one, or memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, or what to call samples in memory.
+    channel : int
+        From 0.
+    start, seconds : float, float or None
+        The piece, s; to the end of the file where `seconds` is None. Only that is read from disk.
+    samples : (n_samples,) or (n_samples, n_channels) array, optional
+        Samples in memory, which are used instead of the file: floats, full scale being 1, or int16
+        or int32, full scale being the largest.
+    source_rate : int, optional
+        Sample rate of these, Hz.
+    """
+
+    path: object
+    channel: int = 0
+    start: float = 0.0
+    seconds: float | None = None
+    samples: np.ndarray | None = None
+    source_rate: int = RATE
+
+    def __str__(self):
+        return str(self.path) if self.seconds is None else f"{self.path} at {self.start:g} s"
+
+    def read(self, *, rate=RATE, min_samples=1):
+        """Samples of the clip: see :func:`read`."""
+        if self.samples is None:
+            options = {"channel": self.channel, "start": self.start, "seconds": self.seconds}
+            return read(self.path, rate=rate, min_samples=min_samples, **options)
+        samples = _as_float(self, self.samples)
+        first, n = _span(self, samples.shape[0], self.source_rate, self.start, self.seconds)
+        samples = samples[first : first + n]
+        if samples.ndim == 2:
+            samples = _channel(self, samples, self.channel)
+        return _at_rate(self, samples, self.source_rate, rate, min_samples)
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Of a sound file: `rate` in Hz, number of `channels`, `frames` (samples a channel)."""
+
+    rate: int
+    channels: int
+    frames: int
+
+    @property
+    def seconds(self):
+        return self.frames / self.rate
+
+
+def properties(path):
+    """What the header of a sound file says.
+
+    Returns
+    -------
+    Properties
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be opened, is empty, cut short as its header has it, or not audio.
+    """
+    with _opened(path) as sound:
+        found = Properties(sound.samplerate, sound.channels, sound.frames)
+    if not RATES[0] <= found.rate <= RATES[1]:
+        raise AudioError(path, f"a sample rate of {found.rate} Hz")
+    return found
+
+
+def pieces(path, seconds, *, channel=0, whole=False):
+    """A long file as clips of equal length.
+
+    Parameters
+    ----------
+    path : str or Path
+    seconds : float
+        Length of a clip.
+    channel : int
+    whole : bool
+        Cover the file to its end: the last clip ends with it and may overlap the one before, and a file
+        shorter than `seconds` is a clip. Else what is left over at the end is left out.
+
+    Returns
+    -------
+    list of Recording
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be opened; without `whole` also if it is shorter than `seconds`.
+    """
+    found = properties(path)
+    n = round(seconds * found.rate)
+    if found.frames < n:
+        if whole:
+            return [Recording(path, channel, 0.0, found.seconds)]
+        raise AudioError(path, f"too short: {found.seconds:.3g} s, clips of {seconds:g} s are cut from it")
+    firsts = list(range(0, found.frames - n + 1, n))
+    if whole and firsts[-1] + n < found.frames:
+        firsts.append(found.frames - n)
+    return [Recording(path, channel, first / found.rate, seconds) for first in firsts]
+
+
+def read(path, *, rate=RATE, channel=0, min_samples=1, start=0.0, seconds=None):
+    """Read one channel of a sound file, or of a piece of it, resampled where its rate differs.
 
     Parameters
     ----------
@@ -83,6 +191,8 @@ def read(path, *, rate=RATE, channel=0, min_samples=1):
         Channel to read, from 0.
     min_samples : int
         Fewer samples than that (at `rate`) are an error.
+    start, seconds : float, float or None
+        The piece to be read, s; to the end of the file where `seconds` is None.
 
     Returns
     -------
@@ -98,52 +208,89 @@ def read(path, *, rate=RATE, channel=0, min_samples=1):
     -----
     ResampledWarning, ChannelsWarning
     """
+    with _opened(path) as sound:
+        first, promised = _span(path, sound.frames, sound.samplerate, start, seconds)
+        source_rate = sound.samplerate
+        if first:
+            sound.seek(first)
+        n = -1 if seconds is None else promised
+        if sound.subtype == "PCM_16":  # the same values as libsndfile's own conversion, in a third of the time
+            samples = sound.read(n, dtype="int16") * np.float32(2**-15)
+        else:
+            samples = sound.read(n, dtype="float32")
+            _check_range(path, samples)
+    if len(samples) < promised:
+        raise AudioError(path, f"truncated: {len(samples)} of {promised} samples")
+    if samples.ndim == 2:
+        samples = _channel(path, samples, channel)
+    elif channel:
+        raise AudioError(path, f"has 1 channel, no channel {channel} (the first is 0)")
+    return _at_rate(path, samples, source_rate, rate, min_samples)
+
+
+@contextmanager
+def _opened(path):
+    """A `soundfile.SoundFile`; whatever goes wrong with it is an `AudioError`."""
     try:
         with open(path, "rb") as file:
             _check_whole(path, file)
         with soundfile.SoundFile(path) as sound:
-            promised, source_rate, n_channels = sound.frames, sound.samplerate, sound.channels
-            if sound.subtype == "PCM_16":  # the same values as libsndfile's own conversion, in a third of the time
-                samples = sound.read(dtype="int16") * np.float32(2**-15)
-            else:
-                samples = sound.read(dtype="float32")
-                if not np.abs(samples).max(initial=0) < LOUDEST:
-                    raise AudioError(
-                        path, f"holds samples that are NaN, infinite or beyond {LOUDEST:g} times full scale"
-                    )
+            yield sound
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"not a readable sound file ({str(error).rstrip('.').split(': ')[-1]})") from None
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from None
-    if len(samples) < promised:
-        raise AudioError(path, f"truncated: {len(samples)} of {promised} samples")
+
+
+def _span(path, frames, rate, start, seconds):
+    """First sample and number of samples of a piece."""
+    first = round(start * rate)
+    n = frames - first if seconds is None else round(seconds * rate)
+    if first < 0 or n < 0 or first + n > frames:
+        raise AudioError(path, f"has {frames / rate:g} s, no piece from {start:g} s on")
+    return first, n
+
+
+def _as_float(path, samples):
+    """Samples from memory as float32."""
+    samples = np.asarray(samples)
+    if samples.ndim not in (1, 2):
+        raise AudioError(path, f"samples of shape {samples.shape}; give (n_samples,) or (n_samples, n_channels)")
+    if samples.dtype in (np.int16, np.int32):
+        return samples * np.float32(1 / (np.iinfo(samples.dtype).max + 1))
+    if samples.dtype.kind != "f":
+        raise AudioError(path, f"samples of type {samples.dtype}; give floats (full scale is 1), int16 or int32")
+    with np.errstate(over="ignore"):
+        samples = samples.astype(np.float32)
+    _check_range(path, samples)
+    return samples
+
+
+def _check_range(path, samples):
+    if not np.abs(samples).max(initial=0) < LOUDEST:
+        raise AudioError(path, f"holds samples that are NaN, infinite or beyond {LOUDEST:g} times full scale")
+
+
+def _channel(path, samples, channel):
+    n_channels = samples.shape[1]
+    if not 0 <= channel < n_channels:
+        raise AudioError(path, f"has {n_channels} channels, no channel {channel}")
     if n_channels > 1:
-        if not 0 <= channel < n_channels:
-            raise AudioError(path, f"has {n_channels} channels, no channel {channel}")
-        warnings.warn(ChannelsWarning(path, f"has {n_channels} channels, channel {channel} is used"), stacklevel=2)
-        samples = samples[:, channel]
+        warnings.warn(ChannelsWarning(path, f"has {n_channels} channels, channel {channel} is used"), stacklevel=3)
+    return samples[:, channel]
+
+
+def _at_rate(path, samples, source_rate, rate, min_samples):
     if not samples.size:
         raise AudioError(path, "no samples")
     if not RATES[0] <= source_rate <= RATES[1]:
         raise AudioError(path, f"a sample rate of {source_rate} Hz")
     if source_rate != rate:
-        warnings.warn(ResampledWarning(path, f"has {source_rate} Hz, resampled to {rate} Hz"), stacklevel=2)
+        warnings.warn(ResampledWarning(path, f"has {source_rate} Hz, resampled to {rate} Hz"), stacklevel=3)
         samples = soxr.resample(samples, source_rate, rate)
     if samples.size < min_samples:
         raise AudioError(path, f"too short: {samples.size} samples at {rate} Hz, {min_samples} are needed")
     return np.ascontiguousarray(samples)
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """One channel of a sound file; systems take it in the place of a path."""
-
-    path: Path
-    channel: int = 0
-
-    def read(self, rate=RATE, min_samples=1):
-        """Samples, as :func:`read` gives them."""
-        return read(self.path, rate=rate, channel=self.channel, min_samples=min_samples)
 
 
 def file_of(recording):
