@@ -53,9 +53,10 @@ class Features:
 
     `train` is `(n_train, ...)`, `test` is `(n_test, ...)`, `train_names` go with the rows of
     `train`, `test_names` and `labels` (0, 1, None) with those of `test`; `left_out` lists (split,
-    name, reason). Where features are made by an extractor that was trained on the training clips,
-    `extractor` is it and `held_out`, `(n_folds, n_train, ...)`, are the training clips' features by
-    extractors trained without each fold; None where they are not known.
+    name, reason). `extractor` is what they were made with beside the clips, as far as the training clips
+    decide it; where it was trained on all of them, `held_out`, `(n_folds, n_train, ...)`, are their
+    features by extractors trained without each fold, and `statistics` what it was trained on. None
+    where they are not known.
     """
 
     train: np.ndarray
@@ -66,6 +67,7 @@ class Features:
     left_out: list[tuple[str, str, str]]
     extractor: object = None
     held_out: np.ndarray | None = None
+    statistics: object = None
 
     @classmethod
     def of(cls, clips, results):

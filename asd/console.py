@@ -11,8 +11,19 @@ import signal
 import sys
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from asd.audio import DataError, DataWarning
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job that did not fail says: `text` for stdout (None: nothing), lines of `errors`, an exit code."""
+
+    text: str | None
+    errors: tuple[str, ...] = ()
+    code: int = 0
 
 
 def positive(text):
@@ -28,10 +39,18 @@ def display(path):
     return str(path) if relative.startswith(os.path.join("..", "..")) else relative
 
 
-def reported(job):
-    """Do a job for a person: print what it returns, its warnings by kind, its error in one line; the exit code."""
+def reported(job, *, kept="finished machine ids are kept, run again to go on"):
+    """Do a job for a person: print what it returns, its warnings by kind, its error in one line; the exit code.
+
+    Parameters
+    ----------
+    job : callable
+        Returns a str or an :class:`Outcome`.
+    kept : str
+        What is said of the work done so far if the person interrupts it.
+    """
     output = error = None
-    before = signal.signal(signal.SIGINT, _end_at_once)
+    before = signal.signal(signal.SIGINT, partial(_end_at_once, kept))
     try:
         with _collected_warnings() as notes:
             try:
@@ -44,7 +63,12 @@ def reported(job):
         signal.signal(signal.SIGINT, before)
     for note in notes:
         print(f"warning: {note}", file=sys.stderr)
-    if error is None:
+    code = 0
+    if isinstance(output, Outcome):
+        for line in output.errors:
+            print(f"error: {line}", file=sys.stderr)
+        output, code = output.text, output.code
+    if error is None and output is not None:
         try:
             print(output, flush=True)
         except OSError as problem:  # the reader went away, or its disk is full
@@ -52,14 +76,14 @@ def reported(job):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error is not None:
         print(f"error: {_mend(error)}", file=sys.stderr)
-    return int(error is not None)
+    return 1 if error is not None else code
 
 
-def _end_at_once(*_):
+def _end_at_once(kept, *_):
     """Ctrl-C: as safe as a kill, since nothing is ever half-written."""
     for worker in multiprocessing.active_children():
         worker.terminate()
-    sys.stderr.write("\ninterrupted: finished machine ids are kept, run again to go on\n")
+    sys.stderr.write(f"\ninterrupted: {kept}\n")
     sys.stderr.flush()
     os._exit(130)
 
@@ -101,7 +125,7 @@ def _mend(error):
         return error
     mend = "check that it is there and may be read, and run again"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        mend = "free some space or choose another folder, and run again; finished machine ids are kept"
+        mend = "free some space or choose another folder, and run again; what is finished is kept"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        mend = "choose another folder with --data, --saved or --output, or change its permissions, and run again"
+        mend = "choose another place, or change its permissions, and run again"
     return f"{error.filename or 'system'}: {error.strerror or error}; {mend}"

@@ -74,7 +74,37 @@ class GraphClusters(BaseEstimator):
             neighbour = nearest_neighbours(X)
             links = coo_array((np.ones(len(X)), (np.arange(len(X)), neighbour)), shape=(len(X), len(X)))
             self.labels_ = connected_components(links, directed=False)[1]
-        members = [X[self.labels_ == c] for c in range(self.labels_.max() + 1)]
+        return self._describe(X)
+
+    @classmethod
+    def restored(cls, X, labels, **parameters):
+        """The detector that was fitted on X and found these clusters, to the last bit, without the search.
+
+        Parameters
+        ----------
+        X : (n_train, ...) array
+        labels : (n_train,) int array
+            Its `labels_`.
+
+        Raises
+        ------
+        ValueError
+            If the labels are not those of a nearest-neighbour graph of so many vectors.
+        """
+        detector, X = cls(**parameters), _as_vectors(X)
+        labels = np.asarray(labels, int)
+        first = np.unique(labels, return_index=True)
+        if labels.shape != (len(X),) or first[0][0] != 0 or first[0][-1] != len(first[0]) - 1:
+            raise ValueError("labels are 0, 1, ... one for each training vector")
+        if (np.diff(first[1]) < 0).any() or (len(X) > 1 and np.bincount(labels).min() < 2):
+            raise ValueError("clusters of a graph have two vectors at least, and are numbered as they occur")
+        detector.labels_ = labels
+        return detector._describe(X)
+
+    def _describe(self, X):
+        """Mean and scale of each cluster."""
+        order = np.argsort(self.labels_, kind="stable")
+        members = np.split(X[order], np.cumsum(np.bincount(self.labels_))[:-1])
         self.means_ = np.array([m.mean(axis=0) for m in members])
         self.scales_ = np.array([m.std(axis=0) for m in members]) + self.sigma_floor
         return self
@@ -167,6 +197,32 @@ class GaussianMixtureDetector(BaseEstimator):
         self.weights_, self.means_ = mixture.weights_, mixture.means_
         self.precisions_cholesky_ = mixture.precisions_cholesky_
         return self
+
+    @classmethod
+    def restored(cls, weights, means, precisions_cholesky, **parameters):
+        """The detector that had these attributes.
+
+        Parameters
+        ----------
+        weights, means, precisions_cholesky : (k,), (k, dim) and (k, dim, dim) arrays
+
+        Raises
+        ------
+        ValueError
+            If they are not those of a mixture.
+        """
+        detector = cls(**parameters)
+        weights, means, cholesky = (np.asarray(a, np.float64) for a in (weights, means, precisions_cholesky))
+        shape = means.shape
+        if len(shape) != 2 or weights.shape != shape[:1] or cholesky.shape != (*shape, shape[1]) or not means.size:
+            raise ValueError(f"weights {weights.shape}, means {shape} and factors {cholesky.shape} make no mixture")
+        diagonals = np.diagonal(cholesky, axis1=1, axis2=2)
+        if not (np.isfinite(means).all() and np.isfinite(cholesky).all() and (diagonals > 0).all()):
+            raise ValueError("means and factors of a mixture are finite, diagonals positive")
+        if not ((weights > 0).all() and abs(weights.sum() - 1) < 1e-6):
+            raise ValueError("weights of a mixture are positive, of sum 1")
+        detector.weights_, detector.means_, detector.precisions_cholesky_ = weights, means, cholesky
+        return detector
 
     def decision_function(self, X):
         """Negative log-likelihoods, `(n_clips,)`, of `(n_clips, ...)` features.

@@ -3,9 +3,23 @@
 A system says how a machine id's clips become features (`compute`), where these are kept (`cache`)
 and which estimator scores them (`detector`). The run of the challenge, the cache, the parallel map and the results are
 the same for all; a new system is one class here and one script.
+
+What a model of one's own machine (:mod:`asd.model`) needs beside `compute`, `detector`,
+`training_scores` and `explain`, and what makes a class one of `SYSTEMS`:
+
+- `parameters`, its keyword arguments as JSON values, and `LIMITS`, what a file may say of each:
+  (type, lowest, highest);
+- `feature(samples, extractor)`: what `compute` makes of a clip, to the last bit, given
+  `Features.extractor`;
+- `extend(features, clips, clip_map, description)`: Features with more training clips;
+- `arrays(features, detector)`, a dict of arrays that a file keeps, and `restore(arrays)`, which gives
+  (features, detector) back and refuses what cannot be such arrays with a ValueError.
+
+A system whose scores are those of others names their classes in `parts` and needs none of these.
 """
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,7 +28,7 @@ from types import MappingProxyType
 import numpy as np
 
 from asd import audio, explain, fusion, mfcc, modspec, noisegate
-from asd.audio import AudioError, BrokenClipWarning, DataWarning
+from asd.audio import AudioError, BrokenClipWarning, DataWarning, Recording
 from asd.cache import Features, IVectorCache, SpectraCache
 
 AUTHORS = (  # of the report that Systems 1 to 3 are from
@@ -29,6 +43,8 @@ AUTHORS = (  # of the report that Systems 1 to 3 are from
 
 FOLDS = 10  # of training clips, to score each by a detector that did not see it
 EXTRACTOR_FOLDS = 5  # the same where an i-vector extractor is trained for each
+MAX_PRECISIONS = 3e7  # numbers of T' S^-1 T over the components: 0.2 GB
+LEAST_VARIANCE = 1e-12  # of a UBM that a file may hold; it is fitted with 1e-4 at least
 BLOCK = 64  # clips whose i-vectors are computed between two looks at the progress bar
 
 
@@ -69,6 +85,18 @@ class ModspecGraph:
     aggregation = "average"
     method = "nearest-neighbour graph clusters"
     members = MappingProxyType({})
+    parts = ()
+    LIMITS = MappingProxyType(
+        {
+            "noise_clips": (int, 1, 10**6),
+            "std_factor": (float, -100, 100),
+            "n_acoustic": (int, 1, 512),
+            "low_hz": (float, 1, 7000),
+            "n_modulation": (int, 1, 64),
+            "modulation_range": ((float, float), 0.01, 199),
+            "sigma_floor": (float, 1e-300, 1e6),
+        }
+    )
 
     def __init__(
         self,
@@ -90,10 +118,17 @@ class ModspecGraph:
         }
         self.sigma_floor = sigma_floor
 
+    @property
+    def parameters(self):
+        """Keyword arguments that make an equal system, as JSON values."""
+        filters = self.filters | {"modulation_range": list(self.filters["modulation_range"])}
+        return {"noise_clips": self.noise_clips, "std_factor": self.std_factor, **filters} | {
+            "sigma_floor": self.sigma_floor
+        }
+
     def cache(self, folder, mode):
         """The cache of this system's features in a folder."""
-        parameters = {"noise_clips": self.noise_clips, "std_factor": self.std_factor}
-        parameters |= self.filters | {"modulation_range": list(self.filters["modulation_range"])}
+        parameters = {name: value for name, value in self.parameters.items() if name != "sigma_floor"}
         shape = self.filters["n_acoustic"], self.filters["n_modulation"]
         return SpectraCache(folder, mode, shape=shape, parameters=parameters)
 
@@ -120,7 +155,27 @@ class ModspecGraph:
         except AudioError as error:
             return Features([], [], [], [], [], [("train", Path(error.path).name, error.reason)])
         paths = [clip.path for clip in clips.train + clips.test]
-        return Features.of(clips, clip_map(partial(self.extract, frontend=frontend), paths, description))
+        features = Features.of(clips, clip_map(partial(self.extract, frontend=frontend), paths, description))
+        features.extractor = frontend
+        return features
+
+    def extend(self, features, clips, clip_map, description):
+        """Features with more training clips, by the same noise gate.
+
+        Parameters
+        ----------
+        features : Features
+            As `compute` made them.
+        clips : MachineId
+            The clips to be added are its training clips.
+
+        Returns
+        -------
+        Features
+        """
+        paths = [clip.path for clip in clips.train]
+        added = Features.of(clips, clip_map(partial(self.extract, frontend=features.extractor), paths, description))
+        return _joined(features, added)
 
     def learn_frontend(self, paths, name="the training set"):
         """What a machine's features depend on beside the clip, from its training clips.
@@ -162,8 +217,41 @@ class ModspecGraph:
         AudioError
             If the clip is unusable.
         """
-        samples = noisegate.reduce_noise(_read(path), frontend["threshold"])
-        return modspec.modulation_spectrogram(samples, **self.filters)
+        return self.feature(_read(path), frontend)
+
+    def feature(self, samples, extractor):
+        """Features of a clip's samples, `(n_acoustic, n_modulation)` float64.
+
+        Parameters
+        ----------
+        samples : (n_samples,) float32 array
+            At `modspec.RATE`.
+        extractor : dict
+            From `learn_frontend`.
+        """
+        return modspec.modulation_spectrogram(noisegate.reduce_noise(samples, extractor["threshold"]), **self.filters)
+
+    def arrays(self, features, detector):
+        """What a file keeps of features and fitted detector: dict of arrays."""
+        return {"threshold": features.extractor["threshold"], "train": features.train, "labels": detector.labels_}
+
+    def restore(self, arrays):
+        """Features and fitted detector, from arrays that anyone may have made.
+
+        Raises
+        ------
+        ValueError
+            If they are not those of such a system.
+        """
+        from asd.detectors import GraphClusters
+
+        threshold = _array(arrays, "threshold", "f", (noisegate.FRAME // 2 + 1,))
+        train = _array(arrays, "train", "f", (None, self.filters["n_acoustic"], self.filters["n_modulation"]))
+        if (threshold < 0).any() or (train < 0).any():
+            raise ValueError("threshold or train has negative powers")
+        labels = _array(arrays, "labels", "i", train.shape[:1])
+        detector = GraphClusters.restored(train, labels, sigma_floor=self.sigma_floor)
+        return Features(train, train[:0], [], [], [], [], extractor={"threshold": threshold}), detector
 
     def detector(self):
         """An unfitted estimator for `(n_clips, n_acoustic, n_modulation)` features."""
@@ -308,6 +396,18 @@ class IVectorGMM:
     aggregation = "i-vector"
     method = "GMM"
     members = MappingProxyType({})
+    parts = ()
+    LIMITS = MappingProxyType(
+        {
+            "n_components": (int, 1, 4096),
+            "dim": (int, 1, 1000),
+            "n_iter": (int, 1, 10_000),
+            "max_frames": (int, 1, 10**9),
+            "random_state": (int, 0, 2**32 - 1),
+            "scale": (float, 1e-12, 1e12),
+            "n_mixtures": (int, 1, 10_000),
+        }
+    )
 
     def __init__(
         self,
@@ -326,6 +426,11 @@ class IVectorGMM:
         self.settings["random_state"] = random_state
         self.ubm, self.scale, self.n_mixtures, self.asked = ubm, scale, n_mixtures, asked
         self._shared = None, None  # what was trained last, on what: ids of a machine type may have it in common
+
+    @property
+    def parameters(self):
+        """Keyword arguments that make an equal system for a single machine, as JSON values."""
+        return self.settings | {"scale": self.scale, "n_mixtures": self.n_mixtures}
 
     def cache(self, folder, mode):
         """The cache of this system's i-vectors in a folder."""
@@ -362,8 +467,7 @@ class IVectorGMM:
             extractor, held_out, vectors = known
         else:
             trained_on = [clips] if self.ubm == "id" else peers
-            paths = [clip.path for of_id in trained_on for clip in of_id.train if audio.file_of(clip.path).is_file()]
-            shared = [(str(path), audio.file_of(path).stat().st_mtime_ns) for path in paths]
+            shared = [state for i in trained_on for c in i.train if (state := _state(c.path)) is not None]
             if shared != self._shared[0]:
                 try:
                     *learnt, statistics_of = self._learn(trained_on, clip_map, description, clips)
@@ -388,10 +492,117 @@ class IVectorGMM:
         features = Features.of(clips, results)
         features.extractor = extractor
         if held_out is None and len(features.train):
-            n, f, _ = zip(*(made for c in clips.train if isinstance(made := statistics_of[c.path], tuple)), strict=True)
-            held_out = np.array([model.ivectors(np.array(n), np.array(f)) for model in fold_models])
+            made = [of for c in clips.train if isinstance(of := statistics_of[c.path], tuple)]
+            n, f, v = (np.array(part) for part in zip(*made, strict=True))
+            held_out = np.array([model.ivectors(n, f) for model in fold_models])
+            features.statistics = n, f, v
         features.held_out = held_out
         return features
+
+    def extend(self, features, clips, clip_map, description):
+        """Features with more training clips: the same UBM, the total variability matrix trained on all.
+
+        Parameters
+        ----------
+        features : Features
+            With their statistics.
+        clips : MachineId
+            The clips to be added are its training clips.
+
+        Returns
+        -------
+        Features
+        """
+        from asd.detectors import contiguous_folds
+
+        paths = [clip.path for clip in clips.train]
+        extractor = features.extractor
+        made = clip_map(partial(_statistics, ubm=extractor.ubm_), paths, f"{description} statistics")
+        usable = [result for result in made if not isinstance(result, AudioError)]
+        if not usable:
+            return _joined(features, Features.of(clips, made))
+        statistics = tuple(
+            np.concatenate([old, np.array(new)])
+            for old, new in zip(features.statistics, zip(*usable, strict=True), strict=True)
+        )
+        folds = contiguous_folds(len(statistics[0]), EXTRACTOR_FOLDS)
+        extractor, fold_models = self._train(extractor, statistics, folds, clip_map, description)
+        n, f, _ = statistics
+        vectors = extractor.model_.ivectors(n, f)
+        n_old = len(features.train)
+        features = replace(features, train=vectors[:n_old], extractor=extractor, statistics=statistics)
+        features.held_out = np.array([model.ivectors(n, f) for model in fold_models])
+        rest = iter(vectors[n_old:])
+        return _joined(features, Features.of(clips, [r if isinstance(r, AudioError) else next(rest) for r in made]))
+
+    def feature(self, samples, extractor):
+        """i-vector of a clip's samples, `(dim,)`.
+
+        Parameters
+        ----------
+        samples : (n_samples,) float32 array
+            At `mfcc.RATE`.
+        extractor : IVectorExtractor
+        """
+        from asd.ivector import clip_statistics
+
+        n, f, _ = clip_statistics(extractor.ubm_, mfcc.mfcc(samples))
+        return extractor.model_.ivectors(n[None], f[None])[0]
+
+    def arrays(self, features, detector):
+        """What a file keeps of features and fitted detector: dict of arrays."""
+        ubm, model = features.extractor.ubm_, features.extractor.model_
+        n, f, v = features.statistics
+        return {
+            "ubm_weights": ubm.weights,
+            "ubm_means": ubm.means,
+            "ubm_variances": ubm.variances,
+            "t": model.t,
+            "covariance": model.covariance,
+            "statistics_n": n,
+            "statistics_f": f.astype(np.float32),  # the bulk of the file, wanted for training again only
+            "statistics_v": v.mean(axis=0),
+            "train": features.train,
+            "weights": detector.weights_,
+            "means": detector.means_,
+            "precisions_cholesky": detector.precisions_cholesky_,
+        }
+
+    def restore(self, arrays):
+        """Features and fitted detector, from arrays that anyone may have made.
+
+        Raises
+        ------
+        ValueError
+            If they are not those of such a system.
+        """
+        from asd.detectors import GaussianMixtureDetector
+        from asd.ivector import UBM, IVectorExtractor, TotalVariability
+
+        dim = self.settings["dim"]
+        weights = _array(arrays, "ubm_weights", "f", (None,))
+        if len(weights) > self.settings["n_components"] or len(weights) * dim**2 > MAX_PRECISIONS:
+            raise ValueError(f"{len(weights)} components of a UBM with i-vectors of dimension {dim}")
+        shape = len(weights), mfcc.N_FEATURES
+        means, variances = (_array(arrays, f"ubm_{name}", "f", shape) for name in ("means", "variances"))
+        if not ((weights >= 0).all() and abs(weights.sum() - 1) < 1e-6 and (variances >= LEAST_VARIANCE).all()):
+            raise ValueError("ubm_weights or ubm_variances are not those of a mixture")
+        t, covariance = _array(arrays, "t", "f", (*shape, dim)), _array(arrays, "covariance", "f", shape)
+        if not (covariance >= LEAST_VARIANCE).all() or np.abs(t).max() > 1e6 or np.abs(means).max() > 1e6:
+            raise ValueError("t, covariance or ubm_means are not those of a total variability model")
+        extractor = IVectorExtractor(**self.settings)
+        extractor.ubm_, extractor.model_ = UBM(weights, means, variances), TotalVariability(t, covariance)
+        n = _array(arrays, "statistics_n", "f", (None, len(weights)))
+        f = _array(arrays, "statistics_f", "f", (len(n), *shape), np.float32).astype(np.float64)
+        v = np.broadcast_to(_array(arrays, "statistics_v", "f", shape), (len(n), *shape))
+        if (n < 0).any() or (v < 0).any():
+            raise ValueError("statistics_n or statistics_v is negative")
+        train = _array(arrays, "train", "f", (len(n), dim))
+        k = _array(arrays, "weights", "f", (None,)).size
+        mixture = [_array(arrays, "weights", "f", (k,)), _array(arrays, "means", "f", (k, dim))]
+        mixture.append(_array(arrays, "precisions_cholesky", "f", (k, dim, dim)))
+        detector = GaussianMixtureDetector.restored(*mixture, n_components=self.n_mixtures, scale=self.scale)
+        return Features(train, train[:0], [], [], [], [], extractor=extractor, statistics=(n, f, v)), detector
 
     def detector(self):
         """An unfitted estimator for `(n_clips, dim)` i-vectors."""
@@ -440,7 +651,7 @@ class IVectorGMM:
     def _learn(self, trained_on, clip_map, description, clips):
         """Extractor trained on ids, models trained without each fold of theirs, statistics (or errors) by path."""
         from asd.detectors import contiguous_folds
-        from asd.ivector import IVectorExtractor, Statistics
+        from asd.ivector import IVectorExtractor
 
         paths = [clip.path for of_id in trained_on for clip in of_id.train]
         extractor = IVectorExtractor(**self.settings)
@@ -466,14 +677,23 @@ class IVectorGMM:
         made = dict(zip(paths, of_clips, strict=True))
         of_ids = [[r for c in of_id.train if not isinstance(r := made[c.path], AudioError)] for of_id in trained_on]
         folds = np.concatenate([contiguous_folds(len(of_id), EXTRACTOR_FOLDS) for of_id in of_ids])
-        n, f, v = (np.array(part) for part in zip(*(result for of_id in of_ids for result in of_id), strict=True))
-        extractor.fit_statistics(
+        statistics = tuple(np.array(p) for p in zip(*(result for of_id in of_ids for result in of_id), strict=True))
+        return *self._train(extractor, statistics, folds, clip_map, description), made
+
+    def _train(self, extractor, statistics, folds, clip_map, description):
+        """Extractor with the same UBM trained on the statistics of clips, and models without each fold of them."""
+        from asd.ivector import IVectorExtractor, Statistics
+
+        n, f, v = statistics
+        trained = IVectorExtractor(**self.settings)
+        trained.ubm_ = extractor.ubm_
+        trained.fit_statistics(
             Statistics(n, f, v.sum(axis=0)),
             progress=partial(clip_map.bar, f"{description} T matrix", unit="iteration"),
         )
-        without = partial(_model_without, extractor=extractor, statistics=(n, f, v), folds=folds)
+        without = partial(_model_without, extractor=trained, statistics=statistics, folds=folds)
         fold_models = clip_map(without, range(folds.max() + 1), f"{description} held-out", unit="fold", batch=1)
-        return extractor, fold_models, made
+        return trained, fold_models
 
 
 class Ensemble:
@@ -500,6 +720,8 @@ class Ensemble:
             IVectorGMM.name: "bin/iVectors_gmm/gmm.py",
         }
     )
+
+    parts = (ModspecGraph, IVectorGMM)
 
     def __init__(self, *, fusion="published"):
         self.calibrated = fusion == "calibrated"
@@ -535,11 +757,50 @@ class Ensemble:
         return explain.Explanation(f"{'; '.join(parts)} ({scale}).", ())
 
 
-SYSTEMS = {  # as the command line names them
-    "modspec-graph": ModspecGraph,
-    "ivector-gmm": IVectorGMM,
-    "ensemble": partial(Ensemble, fusion="calibrated"),
-}
+SYSTEMS = MappingProxyType({"modspec-graph": ModspecGraph, "ivector-gmm": IVectorGMM, "ensemble": Ensemble})
+
+
+def _joined(features, added):
+    """Features with the training clips of others behind their own."""
+    return replace(
+        features,
+        train=np.concatenate([features.train, added.train]) if len(added.train) else features.train,
+        train_names=features.train_names + added.train_names,
+        left_out=features.left_out + added.left_out,
+    )
+
+
+def _array(arrays, name, kind, shape, dtype=None):
+    """An array of a file, as float64 or int64 (or `dtype`).
+
+    Parameters
+    ----------
+    kind : {"f", "i"}
+    shape : tuple of int or None
+        None: any length from 1.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, or of another kind or shape, or not finite.
+    """
+    if name not in arrays:
+        raise ValueError(f"no array {name}")
+    array = arrays[name]
+    fits = array.ndim == len(shape) and all(n == m if n else m for n, m in zip(shape, array.shape, strict=True))
+    if array.dtype.kind != kind or not fits:
+        raise ValueError(f"array {name} is {array.dtype} {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"array {name} holds numbers that are not finite")
+    return np.ascontiguousarray(array, dtype or {"f": np.float64, "i": np.int64}[kind])
+
+
+def _state(source):
+    """What tells whether a clip is still the same: of a file its path and time of change, None if it is not there."""
+    if isinstance(source, Recording) and source.samples is not None:
+        return source
+    file = Path(audio.file_of(source))
+    return (str(source), getattr(source, "channel", 0), file.stat().st_mtime_ns) if file.is_file() else None
 
 
 def _draw(item, n, random_state):
@@ -569,10 +830,11 @@ def _model_without(fold, extractor, statistics, folds):
     return without.fit_statistics(Statistics(n, f, v.sum(axis=0))).model_
 
 
-def _read(path):
-    if isinstance(path, audio.Recording):
-        return path.read(rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
-    return audio.read(path, rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
+def _read(source):
+    """Samples of a clip, given the path of its file or a Recording."""
+    if isinstance(source, Recording):
+        return source.read(rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
+    return audio.read(source, rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
 
 
 def _usable(paths):
