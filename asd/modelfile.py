@@ -52,7 +52,7 @@ _NPY_HEADER = re.compile(
 )
 _END = struct.Struct("<4s4H2LH")  # the zip's last record
 
-_AGAIN = "copy it again from where it was made, or fit it again"
+AGAIN = "copy it again from where it was made, or fit it again"
 _GIVE = "give a file that `asd fit` wrote"
 
 
@@ -165,7 +165,7 @@ def read(path, *, max_bytes=MAX_BYTES):
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     except _DAMAGED as error:
-        raise ModelError(f"{path}: damaged ({type(error).__name__}: {_plain(error)}); {_AGAIN}") from None
+        raise ModelError(f"{path}: damaged ({type(error).__name__}: {_plain(error)}); {AGAIN}") from None
     return header, arrays
 
 
@@ -176,7 +176,7 @@ def _read_file(file, size, max_bytes):
         members = {}
         for member in archive.infolist():
             if member.orig_filename in members:
-                raise _Refused(f"damaged: two members {_shown(member.orig_filename)}; {_AGAIN}")
+                raise _Refused(f"damaged: two members {_shown(member.orig_filename)}; {AGAIN}")
             members[member.orig_filename] = member
         if HEADER not in members:
             raise _Refused(f"not a model of asd: a zip without {HEADER}; {_GIVE}")
@@ -184,11 +184,11 @@ def _read_file(file, size, max_bytes):
         expected = {f"{name}.npy": name for name in names}
         if odd := sorted(expected.keys() ^ members.keys()):
             what = "lacks the member" if odd[0] in expected else "has an unknown member"
-            raise _Refused(f"damaged: it {what} {_shown(odd[0])}; {_AGAIN}")
+            raise _Refused(f"damaged: it {what} {_shown(odd[0])}; {AGAIN}")
         for member in members.values():
             _check_member(member, size)
         if sum(member.file_size for member in members.values()) > size:
-            raise _Refused(f"damaged: its arrays are said to be larger than the file; {_AGAIN}")
+            raise _Refused(f"damaged: its arrays are said to be larger than the file; {AGAIN}")
         return version, header, {name: _read_array(archive, members[member]) for member, name in expected.items()}
 
 
@@ -205,12 +205,12 @@ def _check_end(file, size, max_bytes):
     if not size or start != b"PK\x03\x04":
         raise _Refused(f"{'not a model of asd' if size else 'an empty file'}; {_GIVE}")
     if len(tail) < _END.size or tail[-_END.size :][:4] != b"PK\x05\x06":
-        raise _Refused(f"damaged: its end is not that of a model; {_AGAIN}")
+        raise _Refused(f"damaged: its end is not that of a model; {AGAIN}")
     _, disk, first_disk, here, n_members, n_bytes, offset, comment = _END.unpack(tail[-_END.size :])
     if n_members > MAX_ARRAYS + 1 or n_bytes > MAX_DIRECTORY:
         raise _Refused(f"not a model of asd: a zip of too many members ({n_members}); {_GIVE}")
     if disk or first_disk or comment or here != n_members or offset + n_bytes + _END.size != size:
-        raise _Refused(f"damaged: its directory is not where it says; {_AGAIN}")
+        raise _Refused(f"damaged: its directory is not where it says; {AGAIN}")
     if tail[:4] == b"PK\x06\x07":
         raise _Refused(f"not a model of asd: a zip64; {_GIVE}")
     file.seek(0)
@@ -226,7 +226,7 @@ def _check_member(member, size):
     if member.flag_bits or member.extra or member.comment:
         raise _Refused(f"not a model of asd as it was written: {name} has unusual fields; {_GIVE}")
     if member.header_offset + member.file_size > size:
-        raise _Refused(f"damaged: {name} is said to be larger than the file; {_AGAIN}")
+        raise _Refused(f"damaged: {name} is said to be larger than the file; {AGAIN}")
 
 
 def _read_bytes(stream, n):
@@ -265,23 +265,23 @@ def _parse_header(text):
         )
         _check_json(top, HEADER, MAX_DEPTH + 1)
     except RecursionError:
-        raise _Refused(f"damaged: {HEADER} is more than {MAX_DEPTH} levels deep; {_AGAIN}") from None
+        raise _Refused(f"damaged: {HEADER} is more than {MAX_DEPTH} levels deep; {AGAIN}") from None
     except ValueError as error:
-        raise _Refused(f"damaged: {HEADER} is not what it should be ({_plain(error)}); {_AGAIN}") from None
+        raise _Refused(f"damaged: {HEADER} is not what it should be ({_plain(error)}); {AGAIN}") from None
     if not isinstance(top, dict) or top.get("kind") != KIND:
         raise _Refused(f'not a model of asd: {HEADER} does not say "kind": "{KIND}"; {_GIVE}')
     version = top.get("version")
     if type(version) is not int or version < 1:
-        raise _Refused(f"damaged: {HEADER} says no version (a whole number from 1); {_AGAIN}")
+        raise _Refused(f"damaged: {HEADER} says no version (a whole number from 1); {AGAIN}")
     if version > VERSION:
         raise _Refused(
             f"made by a newer version of asd (model format {version}, this one reads up to {VERSION}): update asd"
         )
     header, names = top.get("header"), top.get("arrays")
     if top.keys() != {"kind", "version", "header", "arrays"} or not isinstance(header, dict):
-        raise _Refused(f"damaged: {HEADER} does not hold kind, version, header and arrays; {_AGAIN}")
+        raise _Refused(f"damaged: {HEADER} does not hold kind, version, header and arrays; {AGAIN}")
     if not isinstance(names, list) or not all(_is_name(name) for name in names) or len(set(names)) < len(names):
-        raise _Refused(f"damaged: {HEADER} does not list arrays by distinct plain names; {_AGAIN}")
+        raise _Refused(f"damaged: {HEADER} does not list arrays by distinct plain names; {AGAIN}")
     return version, header, names
 
 
@@ -365,11 +365,11 @@ def _read_array(archive, member):
     with archive.open(member) as stream:
         start = stream.read(len(_NPY_MAGIC) + 2)
         if start[:-2] != _NPY_MAGIC or len(start) < len(_NPY_MAGIC) + 2:
-            raise _Refused(f"damaged: {name} is not a .npy array of format 1.0; {_AGAIN}")
+            raise _Refused(f"damaged: {name} is not a .npy array of format 1.0; {AGAIN}")
         text = stream.read(int.from_bytes(start[-2:], "little"))
         match = _NPY_HEADER.fullmatch(text)
         if not match:
-            raise _Refused(f"damaged: {name} has the .npy header {_shown(text[:120])}; {_AGAIN}")
+            raise _Refused(f"damaged: {name} has the .npy header {_shown(text[:120])}; {AGAIN}")
         descr = match[1].decode("ascii", "replace")
         if descr not in _DTYPES:
             raise _Refused(f"{name} has type {_shown(descr)}: not little-endian bool, int or float; {_GIVE}")
@@ -379,10 +379,10 @@ def _read_array(archive, member):
         dtype = np.dtype(descr)
         n = member.file_size - len(start) - len(text)
         if math.prod(shape) * dtype.itemsize != n:
-            raise _Refused(f"damaged: {name} is said to have shape {_shown(shape)}, but has {n} bytes; {_AGAIN}")
+            raise _Refused(f"damaged: {name} is said to have shape {_shown(shape)}, but has {n} bytes; {AGAIN}")
         array = _read_bytes(stream, n).view(dtype).reshape(shape)
     if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
-        raise _Refused(f"damaged: {name} has truth values that are neither; {_AGAIN}")
+        raise _Refused(f"damaged: {name} has truth values that are neither; {AGAIN}")
     return array
 
 

@@ -233,7 +233,11 @@ class ModspecGraph:
 
     def arrays(self, features, detector):
         """What a file keeps of features and fitted detector: dict of arrays."""
-        return {"threshold": features.extractor["threshold"], "train": features.train, "labels": detector.labels_}
+        return {
+            "threshold": features.extractor["threshold"],
+            "train": features.train,
+            "labels": detector.labels_.astype(np.int32),
+        }
 
     def restore(self, arrays):
         """Features and fitted detector, from arrays that anyone may have made.
@@ -493,9 +497,9 @@ class IVectorGMM:
         features.extractor = extractor
         if held_out is None and len(features.train):
             made = [of for c in clips.train if isinstance(of := statistics_of[c.path], tuple)]
-            n, f, v = (np.array(part) for part in zip(*made, strict=True))
+            n, f, _ = (np.array(part) for part in zip(*made, strict=True))
             held_out = np.array([model.ivectors(n, f) for model in fold_models])
-            features.statistics = n, f, v
+            features.statistics = n, f.astype(np.float32)  # wanted for training again only
         features.held_out = held_out
         return features
 
@@ -521,13 +525,14 @@ class IVectorGMM:
         usable = [result for result in made if not isinstance(result, AudioError)]
         if not usable:
             return _joined(features, Features.of(clips, made))
-        statistics = tuple(
-            np.concatenate([old, np.array(new)])
-            for old, new in zip(features.statistics, zip(*usable, strict=True), strict=True)
+        n, f = (
+            np.concatenate([old, np.array([statistics[i] for statistics in usable], old.dtype)])
+            for i, old in enumerate(features.statistics)
         )
-        folds = contiguous_folds(len(statistics[0]), EXTRACTOR_FOLDS)
-        extractor, fold_models = self._train(extractor, statistics, folds, clip_map, description)
-        n, f, _ = statistics
+        statistics, f = (n, f), f.astype(np.float64)
+        folds = contiguous_folds(len(n), EXTRACTOR_FOLDS)
+        second_order = np.broadcast_to(0.0, f.shape)  # decides the log-likelihood alone, which is not wanted
+        extractor, fold_models = self._train(extractor, (n, f, second_order), folds, clip_map, description)
         vectors = extractor.model_.ivectors(n, f)
         n_old = len(features.train)
         features = replace(features, train=vectors[:n_old], extractor=extractor, statistics=statistics)
@@ -552,7 +557,7 @@ class IVectorGMM:
     def arrays(self, features, detector):
         """What a file keeps of features and fitted detector: dict of arrays."""
         ubm, model = features.extractor.ubm_, features.extractor.model_
-        n, f, v = features.statistics
+        n, f = features.statistics
         return {
             "ubm_weights": ubm.weights,
             "ubm_means": ubm.means,
@@ -560,8 +565,7 @@ class IVectorGMM:
             "t": model.t,
             "covariance": model.covariance,
             "statistics_n": n,
-            "statistics_f": f.astype(np.float32),  # the bulk of the file, wanted for training again only
-            "statistics_v": v.mean(axis=0),
+            "statistics_f": f,
             "train": features.train,
             "weights": detector.weights_,
             "means": detector.means_,
@@ -593,16 +597,15 @@ class IVectorGMM:
         extractor = IVectorExtractor(**self.settings)
         extractor.ubm_, extractor.model_ = UBM(weights, means, variances), TotalVariability(t, covariance)
         n = _array(arrays, "statistics_n", "f", (None, len(weights)))
-        f = _array(arrays, "statistics_f", "f", (len(n), *shape), np.float32).astype(np.float64)
-        v = np.broadcast_to(_array(arrays, "statistics_v", "f", shape), (len(n), *shape))
-        if (n < 0).any() or (v < 0).any():
-            raise ValueError("statistics_n or statistics_v is negative")
+        f = _array(arrays, "statistics_f", "f", (len(n), *shape), np.float32)
+        if (n < 0).any():
+            raise ValueError("statistics_n is negative")
         train = _array(arrays, "train", "f", (len(n), dim))
         k = _array(arrays, "weights", "f", (None,)).size
         mixture = [_array(arrays, "weights", "f", (k,)), _array(arrays, "means", "f", (k, dim))]
         mixture.append(_array(arrays, "precisions_cholesky", "f", (k, dim, dim)))
         detector = GaussianMixtureDetector.restored(*mixture, n_components=self.n_mixtures, scale=self.scale)
-        return Features(train, train[:0], [], [], [], [], extractor=extractor, statistics=(n, f, v)), detector
+        return Features(train, train[:0], [], [], [], [], extractor=extractor, statistics=(n, f)), detector
 
     def detector(self):
         """An unfitted estimator for `(n_clips, dim)` i-vectors."""
