@@ -14,6 +14,7 @@ import soxr
 
 RATE = 16000  # Hz
 RATES = (1000, 768_000)  # Hz: what a recording may have
+MOST = 2**33  # samples a channel: a week
 LOUDEST = 1e6  # of a float file, full scale being 1
 
 
@@ -235,6 +236,8 @@ def _opened(path):
         with open(path, "rb") as file:
             _check_whole(path, file)
         with soundfile.SoundFile(path) as sound:
+            if not 0 <= sound.frames <= MOST:  # a FLAC file that was written to a pipe, or is being written
+                raise AudioError(path, "does not say how long it is: not finished, or to be converted once more")
             yield sound
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"not a readable sound file ({str(error).rstrip('.').split(': ')[-1]})") from None

@@ -6,8 +6,6 @@ imported when a job runs, so that `--help` and `--version` come at once.
 """
 
 import argparse
-import csv
-import io
 import json
 import os
 import sys
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import asd
 from asd.console import Outcome, positive, reported
+from asd.judged import JUDGED, csv_text, judged_header, judged_row, plain_name, printable
 
 DESCRIPTION = """\
 Anomalous sound detection for one's own machines, on a CPU, without training data of faults:
@@ -27,7 +26,6 @@ Anomalous sound detection for one's own machines, on a CPU, without training dat
   asd info pump.asd                         what a model is made of
 """
 EXIT_CODES = "exit code: 0 success, 1 something to mend (said on stderr), 2 wrong usage"
-HEADER = ("file", "score", "threshold", "decision", "p_value")
 FOUND = 3  # exit code: an anomaly
 REPORT_CLIPS = 10  # explained in a report
 SYSTEM_NAMES = ("modspec-graph", "ivector-gmm", "ensemble")
@@ -75,8 +73,8 @@ def add_fit(subparsers):
         "--add",
         action="store_true",
         help="add clips to the model that is there. What it hears with stays as it was first fitted (the noise "
-        "profile of modspec-graph, the UBM of ivector-gmm); all else is fitted again on old and new clips. Files that it was "
-        "fitted on are left out. After a change of microphone or mounting, fit anew instead",
+        "profile of modspec-graph, the UBM of ivector-gmm); all else is fitted again on old and new clips. Files that "
+        "it was fitted on are left out. After a change of microphone or mounting, fit anew instead",
     )
     parser.add_argument(
         "--threshold",
@@ -182,7 +180,7 @@ def add_score(subparsers):
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a model file of `asd fit`")
     parser.add_argument("sources", nargs="+", metavar="FILE_OR_FOLDER", help="sound files, or folders of them")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help=f"write {','.join(HEADER)} there, a row a clip")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help=f"write {','.join(JUDGED)} there, a row a clip")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--report", type=Path, metavar="DIR", help="write DIR/report.html: clips ranked, and why they scored high"
@@ -236,7 +234,8 @@ def _score(args):
             for note in judgement.notes:
                 warnings.warn(models.UnlikeModelWarning(_shown(recording), note), stacklevel=2)
     if args.csv:
-        write_atomically(args.csv, csv_text([HEADER_CUT if cut else HEADER, *(csv_row(r, j, cut) for r, _, j in rows)]))
+        judged = [judged_row(_shown(recording.path), judgement, cut) for recording, _, judgement in rows]
+        write_atomically(args.csv, csv_text([judged_header(cut), *judged]))
     if args.report:
         _report(args, model, rows)
     n_found = sum(judgement.anomalous for *_, judgement in rows)
@@ -245,29 +244,12 @@ def _score(args):
     return Outcome(text, errors, 1 if unreadable else FOUND if n_found else 0)
 
 
-HEADER_CUT = (HEADER[0], "start", *HEADER[1:])
-
-
-def csv_row(recording, judgement, cut):
-    """A clip's fields, in full precision."""
-    row = [_shown(recording.path)]
-    row += [repr(judgement.start)] if cut else []
-    return [*row, repr(judgement.score), repr(judgement.threshold), judgement.decision, repr(judgement.p_value)]
-
-
-def csv_text(rows):
-    """Rows as CSV with a line feed at every end."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
-
-
 def _json(args, model, rows, unreadable, cut):
     clips = []
     for recording, _, judgement in rows:
         clip = {"file": _shown(recording.path)}
         clip |= {"start": judgement.start, "seconds": judgement.seconds} if cut else {}
-        clip |= {name: getattr(judgement, name) for name in HEADER[1:]}
+        clip |= {name: getattr(judgement, name) for name in JUDGED[1:]}
         clips.append(clip | {"notes": list(judgement.notes)})
     broken = [{"file": name, "reason": reason} for name, reason in unreadable]
     content = {"model": _shown(args.model), "threshold": model.threshold, "clips": clips, "unreadable": broken}
@@ -306,7 +288,8 @@ def _report(args, model, rows):
         args.report / "report.html",
         f"{_shown(args.model.stem)}: {found} of {len(rows)} clips above the threshold",
         f"Model {_shown(args.model.name)}, {model.system}, fitted on {_clips(model)}. "
-        f"Threshold {model.threshold:.6g}; a clip above it is an anomaly. The p-value is the share of normal clips that score as high.",
+        f"Threshold {model.threshold:.6g}; a clip above it is an anomaly. The p-value is the share of normal clips "
+        "that score as high.",
     )
     if rows:
         columns = {
@@ -343,13 +326,13 @@ def add_watch(subparsers):
         "--csv",
         type=Path,
         metavar="FILE",
-        help="append there (default: FOLDER.csv beside the folder); file is the name below FOLDER",
+        help="append there, with names below FOLDER (default: FOLDER.csv beside the folder)",
     )
     parser.add_argument(
         "--exec",
         dest="command",
         metavar="CMD",
-        help="run CMD with the path of the file as its last argument, for every anomaly and for these only; without a shell",
+        help="run CMD with the path of the file as its last argument, for anomalies only; without a shell",
     )
     parser.add_argument(
         "--exec-timeout", type=_interval, default=60.0, metavar="S", help="end CMD after S seconds (default: 60)"
@@ -440,7 +423,7 @@ def _info(args):
     for member in model.header["members"]:
         values = ", ".join(f"{name} {value}" for name, value in member["parameters"].items())
         lines[member["name"]] = values
-    return _aligned({name: _printable(text) for name, text in lines.items()})
+    return _aligned({name: printable(text) for name, text in lines.items()})
 
 
 def _span(low, high, unit):
@@ -480,13 +463,7 @@ def _aligned(lines):
 
 def _shown(path):
     """A name as any terminal and file can hold it, on one line."""
-    text = os.fsencode(str(path)).decode("utf-8", "replace")
-    return _printable(text)
-
-
-def _printable(text):
-    """Text that may come from a stranger's file, without what a terminal obeys."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return printable(plain_name(path))
 
 
 def _size(path):

@@ -42,6 +42,7 @@ from asd.audio import (
 )
 from asd.dataset import Clip, MachineId
 from asd.fusion import CalibratedFusion
+from asd.judged import plain_name
 from asd.modelfile import ModelError
 from asd.parallel import ClipMap
 from asd.systems import SYSTEMS, LengthsWarning
@@ -722,11 +723,6 @@ def sound_paths(sources):
     for source in _as_list(sources):
         paths += layouts.sound_files(source) if os.path.isdir(source) else [Path(source)]
     return paths
-
-
-def plain_name(path):
-    """A file's name as text that any file can hold."""
-    return os.fsencode(str(path)).decode("utf-8", "replace")
 
 
 def _as_list(sources):
