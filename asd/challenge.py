@@ -18,7 +18,7 @@ from asd.console import display, positive, reported
 from asd.files import remove_leftovers
 from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
-from asd.scoring import score, with_view
+from asd.scoring import score, with_siblings, with_view
 
 REPORT_CLIPS = 5  # explained in a report, of either label
 
@@ -148,23 +148,16 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
                     cache.save(clips, features, peers)
             yield clips, features
 
-    for machine in dict.fromkeys(clips.machine for clips in ids):
-        peers = [clips for clips in ids if clips.machine == machine]
-        of_type = found(system, cache, places.saved, peers)
-        training = {}
-        if system.uses_siblings:
-            of_type = list(of_type)
-            training = cache.training(machine)
-            training |= {clips.id: f.train for clips, f in of_type if f is not None and len(f.train)}
-        for clips, features in of_type:
-            if problem := _problem(mode, places, clips, features):
-                incomplete.append((clips, problem))
-                continue
-            scored = score(system, clips, features, [training[id] for id in sorted(training) if id != clips.id])
-            for view, view_cache, folder, weight in views:
-                for _, of_view in found(view, view_cache, folder, [clips]):
-                    scored = with_view(scored, of_view and score(view, clips, of_view), weight)
-            outputs.add(scored)
+    spectra = partial(found, system, cache, places.saved)
+    for clips, features, siblings in with_siblings(system, ids, spectra, lambda machine: cache.training(machine)):
+        if problem := _problem(mode, places, clips, features):
+            incomplete.append((clips, problem))
+            continue
+        scored = score(system, clips, features, siblings)
+        for view, view_cache, folder, weight in views:
+            for _, of_view in found(view, view_cache, folder, [clips]):
+                scored = with_view(scored, of_view and score(view, clips, of_view), weight)
+        outputs.add(scored)
     folders = (*outputs.folders, places.saved, *(folder for _, _, folder, _ in views))
     return _conclude(outputs, incomplete, unusable, machines, ids, folders, started)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asd
 from asd.console import Outcome, positive, reported
+from asd.evaluate import add_evaluate
 from asd.judged import JUDGED, csv_text, judged_header, judged_row, plain_name, printable
 
 DESCRIPTION = """\
@@ -28,7 +29,7 @@ Anomalous sound detection for one's own machines, on a CPU, without training dat
 EXIT_CODES = "exit code: 0 success, 1 something to mend (said on stderr), 2 wrong usage"
 FOUND = 3  # exit code: an anomaly
 REPORT_CLIPS = 10  # explained in a report
-SYSTEM_NAMES = ("modspec-graph", "ivector-gmm", "ensemble")
+SYSTEM_NAMES = ("local-reconstruction", "modspec-graph", "ivector-gmm", "ensemble")
 
 
 def main(argv=None):
@@ -438,7 +439,7 @@ def _file_names(files):
 
 # -- shared -------------------------------------------------------------------------------------------
 
-COMMANDS = (add_fit, add_score, add_watch, add_info)
+COMMANDS = (add_fit, add_score, add_watch, add_evaluate, add_info)
 
 
 def _command(subparsers, name, summary, description, exit_codes=EXIT_CODES):

@@ -317,7 +317,7 @@ class LocalReconstruction(BaseEstimator):
         if n <= self.n_scale:
             what = f"errors are compared with those of {n - 1} neighbours instead of {self.n_scale}"
             warnings.warn(FewClipsWarning("LocalReconstruction", what), stacklevel=2)
-        self.k_ = min(self.n_neighbors, max(LEAST_NEIGHBOURS, n // CLIPS_A_NEIGHBOUR))
+        self.k_ = self._n_neighbors(n)
         neighbours = np.empty((n, min(max(self.k_, self.n_scale), n - 1)), int)
         self.log_errors_ = np.zeros(n)
         if n > 1:
@@ -331,6 +331,28 @@ class LocalReconstruction(BaseEstimator):
         self.training_scores_ = (relative - self.center_) / self.scale_
         return self
 
+    @classmethod
+    def restored(cls, X, log_errors, center, scale, **parameters):
+        """The detector that was fitted on X and had these attributes, without rebuilding every vector.
+
+        Raises
+        ------
+        ValueError
+            If they are not those of so many vectors.
+        """
+        detector = cls(**parameters)
+        detector.vectors_ = _as_vectors(X)
+        if log_errors.shape != (len(X),) or not np.isfinite(log_errors).all():
+            raise ValueError(f"log errors {log_errors.shape} of {len(X)} vectors, or not finite")
+        if not (np.isfinite(center) and 0 < scale < np.inf):
+            raise ValueError(f"scores with mean {center} and standard deviation {scale}")
+        detector.k_ = detector._n_neighbors(len(X))
+        detector.log_errors_, detector.center_, detector.scale_ = log_errors, float(center), float(scale)
+        return detector
+
+    def _n_neighbors(self, n):
+        return min(self.n_neighbors, max(LEAST_NEIGHBOURS, n // CLIPS_A_NEIGHBOUR))
+
     def decision_function(self, X):
         """Anomaly scores, `(n_clips,)`, of `(n_clips, ...)` features.
 
@@ -339,7 +361,7 @@ class LocalReconstruction(BaseEstimator):
         ValueError
             If the vectors' length differs from the training vectors', or one is not finite.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, ["vectors_", "scale_"])
         X = _as_vectors(X, self.vectors_.shape[1])
         scores = np.empty(len(X))
         for i, x in enumerate(X):  # one by one: the same alone and in a set
@@ -529,11 +551,8 @@ class ReconstructionDiscriminant(BaseEstimator):
         ValueError
             If there is no spectrum, one is not finite or negative, or lengths differ.
         """
-        levels = self._levels(X)
-        self.mean_ = levels.mean(axis=0)
-        self.std_ = levels.std(axis=0) + self.std_floor
-        own = (levels - self.mean_) / self.std_
-        self.reconstruction_ = LocalReconstruction(self.n_neighbors, ridge=self.ridge, n_scale=self.n_scale).fit(own)
+        own = self._fit_levels(X)
+        self.reconstruction_ = LocalReconstruction(**self._of_reconstruction).fit(own)
         self.discriminant_ = None
         others = [self._standardised(x) for x in (() if auxiliary is None else auxiliary)]
         n = len(own) + sum(map(len, others))
@@ -547,6 +566,33 @@ class ReconstructionDiscriminant(BaseEstimator):
         if self.discriminant_ is not None:
             self.training_scores_ += np.maximum(self.discriminant_.training_scores_, 0)
         return self
+
+    @classmethod
+    def restored(cls, X, log_errors, center, scale, **parameters):
+        """The detector that was fitted on X alone, with these attributes of its reconstruction.
+
+        Raises
+        ------
+        ValueError
+            If they are not those of so many spectra.
+        """
+        detector = cls(**parameters)
+        own = detector._fit_levels(X)
+        of_reconstruction = detector._of_reconstruction
+        detector.reconstruction_ = LocalReconstruction.restored(own, log_errors, center, scale, **of_reconstruction)
+        detector.discriminant_ = None
+        return detector
+
+    @property
+    def _of_reconstruction(self):
+        return {"n_neighbors": self.n_neighbors, "ridge": self.ridge, "n_scale": self.n_scale}
+
+    def _fit_levels(self, X):
+        """Standardised levels of the training spectra."""
+        levels = self._levels(X)
+        self.mean_ = levels.mean(axis=0)
+        self.std_ = levels.std(axis=0) + self.std_floor
+        return (levels - self.mean_) / self.std_
 
     def decision_function(self, X):
         """Anomaly scores, `(n_clips,)`, of `(n_clips, ...)` spectra.
@@ -562,7 +608,7 @@ class ReconstructionDiscriminant(BaseEstimator):
 
     def parts(self, X):
         """r(x) and max(0, f(x)), two `(n_clips,)` arrays: what a score is made of."""
-        check_is_fitted(self)
+        check_is_fitted(self, "reconstruction_")
         X = self._standardised(X)
         r = self.reconstruction_.decision_function(X)
         if self.discriminant_ is None:

@@ -35,7 +35,7 @@ from asd.files import remove_leftovers
 from asd.layouts import LAYOUTS
 from asd.outputs import ForeignSubmissionWarning, OneClassWarning, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
-from asd.scoring import score, warnings_about
+from asd.scoring import score, warnings_about, with_siblings
 
 OUTPUT = "evaluation"
 REPORT_CLIPS = 5  # explained in a report, of either label
@@ -148,11 +148,17 @@ def evaluate(
     any_labels = any(clip.label is not None for clips in ids for clip in clips.test)
 
     incomplete = []
-    for number, clips in enumerate(ids, 1):
-        peers = [other for other in ids if other.machine == clips.machine]
+
+    def found(peers):
+        """The ids of a machine type and their features, one by one; of an ensemble its members'."""
+        for clips in peers:
+            description = f"{clips} [{ids.index(clips) + 1}/{len(ids)}]"
+            yield clips, None if clips.missing else _features(system, clips, peers, clip_map, description)
+
+    for clips, features, siblings in with_siblings(system, ids, found):
         if clips.supplemental:
             warnings.warn(SupplementalWarning(clips, f"clips: {len(clips.supplemental)}"), stacklevel=2)
-        scored, left_out, problem = _scored(system, clips, peers, clip_map, f"{clips} [{number}/{len(ids)}]")
+        scored, left_out, problem = _scored(system, clips, features, siblings)
         files = {("train", clip.name): clip.path for clip in clips.train}
         files |= {("test", clip.name): clip.path for clip in clips.test}
         for split, name, reason in left_out:
@@ -203,28 +209,31 @@ def _recordings(dataset, channel):
     return [replace(clips, train=read_from(clips.train), test=read_from(clips.test)) for clips in dataset.ids]
 
 
-def _scored(system, clips, peers, clip_map, description):
+def _features(system, clips, peers, clip_map, description):
+    """Features of a machine id; of an ensemble a list, its members'."""
+    with threadpool_limits(1):
+        if system.members:
+            return [part().compute(clips, peers, clip_map, f"{description} {part.name}") for part in system.parts]
+        return system.compute(clips, peers, clip_map, description)
+
+
+def _scored(system, clips, features, siblings=()):
     """Scored (or None), (split, name, reason) of each clip left out, and why there are no scores (or None)."""
-    if clips.missing:
+    if features is None:
         return None, [], f"no {clips.missing} clips"
     if system.members:
-        return _fused(system, clips, peers, clip_map, description)
-    with threadpool_limits(1):
-        features = system.compute(clips, peers, clip_map, description)
+        return _fused(system, clips, features)
     for split, rows in (("training", features.train), ("test", features.test)):
         if not len(rows):
             return None, features.left_out, f"no usable {split} clips"
-    return score(system, clips, features), features.left_out, None
+    return score(system, clips, features, siblings), features.left_out, None
 
 
-def _fused(ensemble, clips, peers, clip_map, description):
+def _fused(ensemble, clips, features):
     """The same of an ensemble, whose members are fitted here."""
-    from asd import systems  # here: the parser of a command line needs no signal processing
-
-    kinds = {kind.name: kind for kind in (systems.ModspecGraph, systems.IVectorGMM)}
     members, left_out = [], {}
-    for name in ensemble.members:
-        scored, without, problem = _scored(kinds[name](), clips, peers, clip_map, f"{description} {name}")
+    for part, of_part in zip(ensemble.parts, features, strict=True):
+        scored, without, problem = _scored(part(), clips, of_part)
         left_out |= dict.fromkeys(without)
         if problem:
             return None, list(left_out), problem
@@ -470,7 +479,7 @@ def add_evaluate(subparsers):
         help=f"normal and anomalous clips a machine id that the page explains (default: {REPORT_CLIPS} each)",
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.set_defaults(func=_run)
+    parser.set_defaults(job=_run)
 
 
 def _run(args):
@@ -497,7 +506,7 @@ def _system(name):
 
     if name not in SYSTEMS:
         raise argparse.ArgumentTypeError(f"no system {name!r}; there are {', '.join(SYSTEMS)}")
-    return SYSTEMS[name]
+    return partial(SYSTEMS[name], fusion="calibrated") if SYSTEMS[name].members else SYSTEMS[name]
 
 
 def _share(text):

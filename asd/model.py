@@ -152,7 +152,7 @@ class Member:
             raise DataError(f"{clips.machine}: a training clip changed while it was used ({reason}); run again")
         with _one_thread():
             detector = system.detector().fit(features.train)
-            training = system.training_scores(features)
+            training = system.training_scores(features, detector)
         return cls(system, features, detector), training
 
     def score(self, features):

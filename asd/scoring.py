@@ -55,6 +55,34 @@ def score(system, clips, features, siblings=()):
     return Scored(clips, features.test_names, scores, features.labels, training, explain=explain)
 
 
+def with_siblings(system, ids, found, cached=None):
+    """Features of machine ids, each with the training features of the others of its type, where the system uses them.
+
+    Parameters
+    ----------
+    system : a system of `asd.systems`
+    ids : sequence of MachineId
+    found : callable
+        Given the ids of a machine type, an iterator of (id, Features or None).
+    cached : callable, optional
+        Given a machine type, dict of id -> training features of ids that need not be among `ids`.
+
+    Yields
+    ------
+    MachineId, Features or None, list of arrays
+        For a system that does not use siblings one id after the other, so that one is in memory at a time.
+    """
+    for machine in dict.fromkeys(clips.machine for clips in ids):
+        of_type = found([clips for clips in ids if clips.machine == machine])
+        training = {}
+        if system.uses_siblings:
+            of_type = list(of_type)
+            training = cached(machine) if cached else {}
+            training |= {clips.id: f.train for clips, f in of_type if f is not None and len(f.train)}
+        for clips, features in of_type:
+            yield clips, features, [training[id] for id in sorted(training) if id != clips.id]
+
+
 def with_view(scored, view, weight):
     """Scores with those of another view of the same clips added, as weighted z-scores by its training scores.
 

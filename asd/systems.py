@@ -54,7 +54,31 @@ class LengthsWarning(DataWarning):
     kind = "machine ids with clips of unequal length"
 
 
-class ModspecGraph:
+class System:
+    """What a system has unless it says otherwise.
+
+    Attributes
+    ----------
+    authors : tuple of (given name, last name)
+        Of its challenge submission; none are known.
+    members : mapping of str -> str
+        Names of the systems whose scores it fuses, and their scripts.
+    parts : tuple of classes
+        Those systems.
+    views : tuple of (system, folder, weight)
+        Systems whose z-scores are added to its own, where their features lie, and how much they count.
+    uses_siblings : bool
+        Whether its detector is fitted with the training features of the other ids of the machine type.
+    """
+
+    authors = ()
+    members = MappingProxyType({})
+    parts = ()
+    views = ()
+    uses_siblings = False
+
+
+class ModspecGraph(System):
     """System 1: modulation spectrogram behind a noise gate, nearest-neighbour graph clusters.
 
     Parameters
@@ -79,13 +103,9 @@ class ModspecGraph:
     submission = "Tiwari_IITKGP_task2_2"
     abbreviation = "modspec"
     authors = AUTHORS
-    uses_siblings = False
-    views = ()
     acoustic_features = "modulation spectrogram"
     aggregation = "average"
     method = "nearest-neighbour graph clusters"
-    members = MappingProxyType({})
-    parts = ()
     LIMITS = MappingProxyType(
         {
             "noise_clips": (int, 1, 10**6),
@@ -249,13 +269,16 @@ class ModspecGraph:
         """
         from asd.detectors import GraphClusters
 
+        features = self._restored_features(arrays)
+        labels = _array(arrays, "labels", "i", features.train.shape[:1])
+        return features, GraphClusters.restored(features.train, labels, sigma_floor=self.sigma_floor)
+
+    def _restored_features(self, arrays):
         threshold = _array(arrays, "threshold", "f", (noisegate.FRAME // 2 + 1,))
         train = _array(arrays, "train", "f", (None, self.filters["n_acoustic"], self.filters["n_modulation"]))
         if (threshold < 0).any() or (train < 0).any():
             raise ValueError("threshold or train has negative powers")
-        labels = _array(arrays, "labels", "i", train.shape[:1])
-        detector = GraphClusters.restored(train, labels, sigma_floor=self.sigma_floor)
-        return Features(train, train[:0], [], [], [], [], extractor={"threshold": threshold}), detector
+        return Features(train, train[:0], [], [], [], [], extractor={"threshold": threshold})
 
     def detector(self):
         """An unfitted estimator for `(n_clips, n_acoustic, n_modulation)` features."""
@@ -345,6 +368,25 @@ class LocalReconstruction(ModspecGraph):
         """Scores of the training clips, each as if it had not been in training, `(n_train,)`."""
         return detector.training_scores_
 
+    def arrays(self, features, detector):
+        """What a file keeps of features and fitted detector, of a machine without siblings: dict of arrays."""
+        reconstruction = detector.reconstruction_
+        return {
+            "threshold": features.extractor["threshold"],
+            "train": features.train,
+            "log_errors": reconstruction.log_errors_,
+            "relative": np.array([reconstruction.center_, reconstruction.scale_]),
+        }
+
+    def restore(self, arrays):
+        """Features and fitted detector: see :meth:`ModspecGraph.restore`."""
+        from asd.detectors import ReconstructionDiscriminant
+
+        features = self._restored_features(arrays)
+        log_errors = _array(arrays, "log_errors", "f", features.train.shape[:1])
+        center, scale = _array(arrays, "relative", "f", (2,))
+        return features, ReconstructionDiscriminant.restored(features.train, log_errors, center, scale)
+
     def explain(self, detector, features, index, wav=None):
         """Why a test clip scored as it did: see :meth:`ModspecGraph.explain`."""
         spectrum = features.test[index]
@@ -359,7 +401,7 @@ class LocalReconstruction(ModspecGraph):
         )
 
 
-class IVectorGMM:
+class IVectorGMM(System):
     """System 2: MFCC i-vectors and a Gaussian mixture.
 
     The defaults of the extractor and of `scale` were chosen by measurement: docs/ivector_settings.md.
@@ -394,13 +436,9 @@ class IVectorGMM:
     submission = "Tiwari_IITKGP_task2_1"
     abbreviation = "iVec-GMM"
     authors = AUTHORS
-    uses_siblings = False
-    views = ()
     acoustic_features = "MFCC"
     aggregation = "i-vector"
     method = "GMM"
-    members = MappingProxyType({})
-    parts = ()
     LIMITS = MappingProxyType(
         {
             "n_components": (int, 1, 4096),
@@ -699,7 +737,7 @@ class IVectorGMM:
         return trained, fold_models
 
 
-class Ensemble:
+class Ensemble(System):
     """System 3: fusion of the scores of Systems 1 and 2.
 
     Parameters
@@ -760,7 +798,14 @@ class Ensemble:
         return explain.Explanation(f"{'; '.join(parts)} ({scale}).", ())
 
 
-SYSTEMS = MappingProxyType({"modspec-graph": ModspecGraph, "ivector-gmm": IVectorGMM, "ensemble": Ensemble})
+SYSTEMS = MappingProxyType(  # as the command line names them
+    {
+        "local-reconstruction": LocalReconstruction,
+        "modspec-graph": ModspecGraph,
+        "ivector-gmm": IVectorGMM,
+        "ensemble": Ensemble,
+    }
+)
 
 
 def _joined(features, added):

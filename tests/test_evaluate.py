@@ -25,7 +25,7 @@ def run(*args):
     parser = argparse.ArgumentParser()
     add_evaluate(parser.add_subparsers(required=True))
     args = parser.parse_args(["evaluate", *map(str, args)])
-    return args.func(args)
+    return args.job(args)
 
 
 @pytest.fixture
