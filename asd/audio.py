@@ -3,6 +3,7 @@
 Conventions: samples are 1-D float32 arrays in [-1, 1], rates are in Hz.
 """
 
+import os
 import struct
 import warnings
 from contextlib import contextmanager
@@ -235,12 +236,15 @@ def _opened(path):
     try:
         with open(path, "rb") as file:
             _check_whole(path, file)
-        with soundfile.SoundFile(path) as sound:
+        name = os.fsencode(path) if os.name == "posix" else os.fspath(path)  # soundfile wants UTF-8 of a str
+        with soundfile.SoundFile(name) as sound:
             if not 0 <= sound.frames <= MOST:  # a FLAC file that was written to a pipe, or is being written
                 raise AudioError(path, "does not say how long it is: not finished, or to be converted once more")
             yield sound
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"not a readable sound file ({str(error).rstrip('.').split(': ')[-1]})") from None
+    except TypeError:
+        raise AudioError(path, "raw samples without a header; convert them to WAV") from None
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from None
 
@@ -260,7 +264,9 @@ def _as_float(path, samples):
     if samples.ndim not in (1, 2):
         raise AudioError(path, f"samples of shape {samples.shape}; give (n_samples,) or (n_samples, n_channels)")
     if samples.dtype in (np.int16, np.int32):
-        return samples * np.float32(1 / (np.iinfo(samples.dtype).max + 1))
+        return np.multiply(
+            samples, np.float32(1 / (np.iinfo(samples.dtype).max + 1)), dtype=np.float32, casting="unsafe"
+        )
     if samples.dtype.kind != "f":
         raise AudioError(path, f"samples of type {samples.dtype}; give floats (full scale is 1), int16 or int32")
     with np.errstate(over="ignore"):

@@ -51,6 +51,7 @@ THRESHOLDS = {"empirical": 0.01, "gamma": 0.1}  # ways to find one, and the shar
 MAX_CLIPS = 50_000  # of training; bounds what a file can make us do
 SHORTEST = modspec.MIN_SAMPLES / modspec.RATE  # s, of a clip
 LONGEST = 86_400.0  # s, of a clip
+LARGEST = 1e150  # of a score: its square is a number
 SILENCE = -200.0  # dB, the level of nothing
 LEVEL_MARGIN = 6.0  # dB beyond the levels of the training clips from which on a clip is unlike them
 LENGTH_FACTOR = 2.0  # the same for lengths
@@ -371,11 +372,8 @@ class Model:
         -------
         Judgement
         """
-        with _one_thread():
-            scores = [m.score(f) for m, f in zip(self.members, observation.features, strict=True)]
-        score = float(self.fusion.decision_function([scores])[0]) if self.fusion else scores[0]
-        if not math.isfinite(score):
-            raise DataError(f"the score of a clip is {score}: the model is damaged, fit it again")
+        scores = self._member_scores(observation)
+        score = float(self.fusion.decision_function(scores)[0]) if self.fusion else float(scores[0, 0])
         p = thresholds.p_value(self._sorted, score)
         notes = self._notes(observation)
         return Judgement(
@@ -391,11 +389,22 @@ class Model:
         source : path or Recording, optional
         """
         if self.fusion:
-            scores = np.array([[m.score(f) for m, f in zip(self.members, observation.features, strict=True)]])
-            return SYSTEMS[self.system](fusion="calibrated").explain(self.fusion.normalised(scores), 0)
+            normalised = self.fusion.normalised(self._member_scores(observation))
+            return SYSTEMS[self.system](fusion="calibrated").explain(normalised, 0)
         (member,) = self.members
         features = replace(member.features, test=observation.features[0][None])
         return member.system.explain(member.detector, features, 0, source)
+
+    def _member_scores(self, observation):
+        """Scores by each member, `(1, n_members)`."""
+        with _one_thread(), np.errstate(all="ignore"):
+            try:
+                scores = np.array([[m.score(f) for m, f in zip(self.members, observation.features, strict=True)]])
+            except ValueError as error:
+                raise DataError(f"a clip cannot be scored ({error}): the model is damaged, fit it again") from None
+        if not np.abs(scores).max() < LARGEST:
+            raise DataError(f"a clip's score is {scores.max():g}: the model is damaged, fit it again")
+        return scores
 
     # -- thresholds ---------------------------------------------------------------------------------
 
@@ -599,7 +608,7 @@ class Model:
             fitted = [fit(system, clips, name) for name, system in zip(self._member_names, systems, strict=True)]
         self.members = [member for member, _ in fitted]
         self.scores = np.stack([training for _, training in fitted], axis=1)
-        if not np.isfinite(self.scores).all():
+        if not np.abs(self.scores).max() < LARGEST:
             raise DataError("the training clips' scores are not finite: look for clips that are silent or clipped")
         if self.method == "empirical":
             self.threshold = thresholds.empirical_threshold(self.training, self.false_alarms)
@@ -696,7 +705,7 @@ class Model:
         n_clips = sum(file["clips"] for file in model.files)
         if model.scores.shape != (n_clips, len(names)) or model.scores.dtype != float or not 0 < n_clips <= MAX_CLIPS:
             raise ValueError(f"scores {model.scores.dtype} {model.scores.shape} of {n_clips} clips")
-        if not np.isfinite(model.scores).all() or np.abs(model.scores).max() > 1e150:
+        if not np.isfinite(model.scores).all() or np.abs(model.scores).max() > LARGEST:
             raise ValueError("scores are not finite")
         for member in members:
             system = _system(SYSTEMS[member["name"]], member["parameters"])

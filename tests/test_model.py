@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-import sys
+import time
 import tracemalloc
 import warnings
 import zipfile
@@ -39,7 +39,8 @@ def sounds():
 
 @pytest.fixture(scope="session")
 def anomaly():
-    return np.int16(np.round(synth.clip("fan", "00", 99, seconds=1.0, wear=1.0) * 2**15))
+    """Something knocks."""
+    return np.int16(np.round(synth.clip("valve", "00", 99, seconds=1.0, wear=1.0) * 2**15))
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +102,7 @@ def test_a_saved_model_gives_the_same_scores_and_the_same_bytes(model, sounds, a
     assert loaded.header == model.header
 
 
+@pytest.mark.parametrize("model", [ALL[0], *(pytest.param(s, marks=pytest.mark.slow) for s in ALL[1:])], indirect=True)
 def test_the_same_input_gives_the_same_file_whatever_jobs_is(model, folder, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
     paths = sorted(folder.iterdir())[:12]
@@ -190,10 +192,10 @@ def test_a_long_recording_shows_when_it_went_wrong(tmp_path, folder, sounds, ano
         warnings.simplefilter("ignore")
         model = Model.fit(long, clip_seconds=1.0, false_alarms=0.1, jobs=1)
     assert len(model.training) == 14  # the rest is left out
-    shift = write_wav(tmp_path / "shift.wav", np.concatenate([*sounds[15:18], anomaly, sounds[19][:4000]]))
+    shift = write_wav(tmp_path / "shift.wav", np.concatenate([*sounds[15:18], anomaly, anomaly[:4000]]))
     judgements = model.score_file(shift)
     assert [judgement.start for judgement in judgements] == [0, 1, 2, 3, 3.25]
-    assert max(judgements, key=lambda judgement: judgement.score).start in (3, 3.25)
+    assert [judgement.decision for judgement in judgements] == ["normal"] * 3 + ["anomaly"] * 2
     alone = write_wav(tmp_path / "alone.wav", anomaly)
     assert model.score_file(alone)[0].score == judgements[3].score == model.score(anomaly, RATE).score
     assert len(model.score_file(write_wav(tmp_path / "short.wav", anomaly[:8000]))) == 1
@@ -374,11 +376,14 @@ def test_the_header_says_what_the_model_is(files):
 
 def right_or_refused(path, sound, expected):
     """Load a file: a ModelError with its name, or a model that scores, without warnings, much memory or time."""
+    error = None
     try:
         model = Model.load(path)
-    except ModelError as error:
-        assert str(path) in str(error)
-        assert len(str(error)) < 1000
+    except ModelError as problem:
+        error = str(problem)
+    if error is not None:
+        assert str(path) in error
+        assert len(error) < 1000
         return
     with np.errstate(all="ignore"):
         try:
@@ -407,11 +412,11 @@ def test_a_file_with_flipped_or_missing_bytes_is_refused_or_right(system, files,
 JSON = st.one_of(
     st.none(),
     st.booleans(),
-    st.integers(-(2**63), 2**63),
+    st.integers(-(10**18), 10**18),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=5),
     st.lists(st.integers(-2, 2), max_size=3),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.dictionaries(st.text(max_size=3), st.integers(-9, 9), max_size=2),
 )
 
 
@@ -523,8 +528,6 @@ def test_a_large_model_is_small_and_loads_fast(tmp_path, rng):
     model.files = [{"name": f"normal_id_00_{i:08d}.wav"} | entry for i in range(1000)]
     model.save(tmp_path / "a.asd")
     assert (tmp_path / "a.asd").stat().st_size < 5e6
-    import time
-
     started = time.perf_counter()
     loaded = Model.load(tmp_path / "a.asd")
     assert time.perf_counter() - started < 2
@@ -542,4 +545,3 @@ def test_nothing_in_a_model_is_a_pickle(files):
 def test_a_judgement_is_plain_data(graph, sounds):
     fields = dataclasses.asdict(graph.score(sounds[20], RATE))
     assert {type(value) for value in fields.values()} <= {float, bool, tuple}
-    assert sys.getsizeof(fields)
