@@ -263,7 +263,7 @@ def test_one_clip_is_enough_to_begin_with(sounds):
     [
         ({"sources": "nowhere"}, "no such file"),
         ({"sources": []}, "no sound files"),
-        ({"system": "magic"}, "there are modspec-graph"),
+        ({"system": "magic"}, "there are local-reconstruction, modspec-graph"),
         ({"channel": -1}, "no channel"),
         ({"clip_seconds": 0.1}, "give a length"),
         ({"threshold": "best"}, "no threshold"),
