@@ -16,10 +16,12 @@ from asd.audio import BrokenClipWarning, DataError, DataWarning
 from asd.cache import CacheError
 from asd.console import display, positive, reported
 from asd.files import remove_leftovers
+from asd.fusion import is_constant
 from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
 from asd.scoring import score, with_siblings, with_view
 
+FLAGS = "--data, --saved or --output"
 REPORT_CLIPS = 5  # explained in a report, of either label
 
 
@@ -44,7 +46,7 @@ class OneSystemWarning(DataWarning):
 class ConstantScoresWarning(DataWarning):
     """A system gave every clip the same score."""
 
-    kind = "machine ids whose clips all score the same with a system"
+    kind = "machine ids whose clips all score the same with a system, which adds nothing"
 
 
 def main(system, description, script, repo, argv=None, *, saved=None, add_arguments=None):
@@ -85,8 +87,10 @@ def main(system, description, script, repo, argv=None, *, saved=None, add_argume
     options = {"machines": args.machines, "progress": not args.quiet}
     options["report_clips"] = args.report_clips if args.report else None
     if made.members:
-        return reported(partial(fuse, made, args.mode, places, members_scores=args.scores, **options))
-    return reported(partial(run, made, args.mode, places, jobs=args.jobs, force=args.force, **options))
+        options |= {"members_scores": args.scores, "require_data": args.data is not None}
+        return reported(partial(fuse, made, args.mode, places, **options), flags=FLAGS)
+    job = partial(run, made, args.mode, places, jobs=args.jobs, force=args.force, **options)
+    return reported(job, flags=FLAGS)
 
 
 def run(system, mode, places, *, machines=None, jobs=None, force=False, progress=False, report_clips=None):
@@ -162,7 +166,9 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
     return _conclude(outputs, incomplete, unusable, machines, ids, folders, started)
 
 
-def fuse(ensemble, mode, places, *, members_scores=None, machines=None, progress=False, report_clips=None):
+def fuse(
+    ensemble, mode, places, *, members_scores=None, require_data=False, machines=None, progress=False, report_clips=None
+):
     """Fuse the score files of several systems; write what :func:`run` writes.
 
     Parameters
@@ -170,6 +176,8 @@ def fuse(ensemble, mode, places, *, members_scores=None, machines=None, progress
     ensemble : Ensemble
     members_scores : Path, optional
         Holds `{dev,eval}/<system>/`; default: where this run writes its own, `places.scores`.
+    require_data : bool
+        Whether it is an error if the folder `places.data` is not there.
     mode, places, machines, progress, report_clips
         See :func:`run`. The WAVs below `places.data` need not be there: the report plays them.
 
@@ -186,6 +194,8 @@ def fuse(ensemble, mode, places, *, members_scores=None, machines=None, progress
         If something cannot be read or written.
     """
     started = time.time()
+    if require_data and not places.data.is_dir():
+        raise DataError(f"{places.data}: no such data folder; name the one that holds <machine>/test, or none")
     read = replace(places, scores=members_scores or places.scores)
     folders = [read.scores_folder(name, mode) for name in ensemble.members]
     wavs = {}
@@ -194,25 +204,41 @@ def fuse(ensemble, mode, places, *, members_scores=None, machines=None, progress
     ids = _scored_ids(ensemble, mode, folders, wavs if mode == "e" else {}, machines)
     outputs = Outputs(ensemble, mode, places, report_clips=report_clips)
 
-    incomplete = []
+    incomplete, unusable = [], []
     for clips in ClipMap(1, progress=progress).bar("ensemble", ids, unit="id"):
         lacking = [folder for folder in folders if not (folder / results.scores_name(*clips.key)).is_file()]
         if lacking:
-            incomplete.append((clips, f"no scores in {', '.join(map(display, lacking))}"))
+            scripts = {folder.name: ensemble.members[folder.name] for folder in lacking}
+            what = "; ".join(f"no scores in {display(folder)}, run {scripts[folder.name]} {mode}" for folder in lacking)
+            incomplete.append((clips, what))
             continue
-        clips = wavs.get(clips.key, clips)
-        outputs.add(_fused(ensemble, mode, clips, read))
-    return _conclude(outputs, incomplete, [], machines, ids, outputs.folders, started, kind=OneSystemWarning)
+        try:
+            outputs.add(_fused(ensemble, mode, wavs.get(clips.key, clips), read))
+        except DataError as error:
+            unusable.append((clips, str(error)))
+    return _conclude(
+        outputs,
+        incomplete,
+        [error for _, error in unusable],
+        machines,
+        ids,
+        outputs.folders,
+        started,
+        kind=OneSystemWarning,
+        dropped=[clips for clips, _ in unusable],
+        source=read.scores,
+    )
 
 
-def _conclude(outputs, incomplete, unusable, machines, ids, folders, started, kind=IncompleteIdWarning):
+def _conclude(
+    outputs, incomplete, unusable, machines, ids, folders, started, *, kind=IncompleteIdWarning, dropped=(), source=None
+):
     """Write what is left to write once all ids are scored; say what was not."""
-    mode, data = outputs.mode, outputs.places.data
-    if mode == "d":
+    mode, data = outputs.mode, source or outputs.places.data
+    if mode == "d" and outputs.rows:
         for clips, problem in incomplete:
             warnings.warn(kind(clips, problem), stacklevel=3)
-    else:
-        outputs.remove_stale_submissions([c for c, _ in incomplete], machines, ids)
+    outputs.remove_stale([*(clips for clips, _ in incomplete), *dropped], machines, ids)
     summary = outputs.finish() if outputs.rows else None
     for folder in folders:
         remove_leftovers(folder, started)
@@ -233,7 +259,8 @@ def _scored_ids(ensemble, mode, folders, expected, machines):
     """Machine ids that any member scored, and those expected, in the published order."""
     found = {clips.key: clips for clips in expected.values()}
     names = [path.name for folder in folders for path in folder.glob(results.scores_name("*", "*"))]
-    named = [match.groups() for name in names if (match := results.SCORES_NAME.fullmatch(name))]
+    matches = [results.SCORES_NAME.fullmatch(name) for name in names if dataset.is_text(name)]
+    named = [match.groups() for match in matches if match]
     if not named:
         hint = f"run {' and '.join(f'{script} {mode}' for script in ensemble.members.values())} first, or name the "
         hint += f"folder that holds {SPLIT_NAME[mode]}/{folders[0].name} with --scores"
@@ -257,44 +284,58 @@ def _fused(ensemble, mode, clips, places):
     file = results.scores_name(*clips.key)
     paths = [places.scores_folder(member, mode) / file for member in ensemble.members]
     members = [results.read_scores(path) for path in paths]
-    for path, scores in zip(paths[1:], members[1:], strict=True):
-        if differ := sorted(members[0].keys() ^ scores.keys()):
-            has, lacks = (paths[0], path) if differ[0] in members[0] else (path, paths[0])
-            more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
-            raise DataError(
-                f"{lacks}: lacks {differ[0]}{more}, which {has} has; score the same clips with both systems"
-            )
+    _require_same_clips(paths, members)
     names = sorted(members[0])
-    if mode == "d":
-        parsed = {name: dataset.parse_name(name) for name in names}
-        wrong = [name for name in names if not parsed[name] or parsed[name][0] is None]
-        if wrong:
+    parsed = [dataset.parse_name(name) for name in names]
+    wanted = ("normal", "anomaly") if mode == "d" else (None,)
+    for name, found in zip(names, parsed, strict=True):
+        if not found or found[0] not in wanted or found[1] != clips.id:
+            of = "normal_id_{0}_… or anomaly_id_{0}_…" if mode == "d" else "id_{0}_…"
             raise DataError(
-                f"{paths[0]}: {wrong[0]} is not the name of a development clip, normal_id_… or anomaly_id_…; "
-                f"if these are scores of the {TITLE['e']}, they belong into {places.scores / SPLIT_NAME['e']}"
+                f"{paths[0]}: {name} is no clip of id {clips.id} of the {TITLE[mode]}, {of.format(clips.id)}; "
+                f"scores of the {TITLE['e' if mode == 'd' else 'd']} do not belong below {SPLIT_NAME[mode]}"
             )
-        labels = [dataset.LABELS[parsed[name][0]] for name in names]
-        order = sorted(range(len(names)), key=labels.__getitem__)  # stable: normals first, then by name
-        names, labels = [names[i] for i in order], [labels[i] for i in order]
-    else:
-        labels = [None] * len(names)
-        there = {clip.name for clip in clips.test}
-        if there and (differ := sorted(there ^ set(names))):
-            what = "not scored" if differ[0] in there else "scored, but not there"
-            raise DataError(f"{paths[0]}: {differ[0]} is {what}; score the clips as they are now with both systems")
+    labels = [dataset.LABELS[label] for label, _ in parsed]
+    order = sorted(range(len(names)), key=lambda i: labels[i] or 0)  # stable: normals first, then by name
+    names, labels = [names[i] for i in order], [labels[i] for i in order]
+    there = {clip.name for clip in clips.test}
+    differ = (there ^ set(names)) if mode == "e" else (set(names) - there)  # in "d" broken clips have no score
+    if there and differ:
+        name = min(differ)
+        what = "not scored" if name in there else "scored, but not there"
+        raise DataError(f"{paths[0]}: {name} is {what}; score the clips as they are now with both systems")
     scores = np.array([[member[name] for member in members] for name in names])
-    for column, path in zip(scores.T, paths, strict=True):
-        if np.ptp(column) == 0:
-            what = "they add nothing" if ensemble.calibrated else "every fused score is 0"
-            warnings.warn(ConstantScoresWarning(clips, f"{path.parent.name}: {what}"), stacklevel=3)
     training = None
+    constant = [path.parent.name for path, column in zip(paths, scores.T, strict=True) if np.ptp(column) == 0]
     if ensemble.calibrated:
         paths = [places.training_scores_folder(member, mode) / file for member in ensemble.members]
-        training = [_training_scores(path, ensemble) for path in paths]
+        of_training = [_training_scores(path, ensemble) for path in paths]
+        _require_same_clips(paths, of_training)
+        training = [np.array(list(of_member.values())) for of_member in of_training]
+        constant += [f"{p.parent.name} in training" for p, t in zip(paths, training, strict=True) if is_constant(t)]
+    if constant:
+        what = "" if ensemble.calibrated else ": every fused score is 0"
+        warnings.warn(ConstantScoresWarning(clips, " and ".join(constant) + what), stacklevel=3)
     fused, normalised = ensemble.fuse(scores, training)
+    if not np.isfinite(fused).all():
+        raise DataError(f"{paths[0]}: scores too far apart to be fused; score the clips again with both systems")
     columns = dict(zip(ensemble.members, normalised.T, strict=True))
     explain = partial(ensemble.explain, normalised)
     return Scored(clips, names, fused, labels, columns=columns, explain=explain)
+
+
+def _require_same_clips(paths, scores):
+    """Refuse score files that are not of the same clips."""
+    for path, of_member in zip(paths[1:], scores[1:], strict=True):
+        for lacks, has, absent in (
+            (path, paths[0], scores[0].keys() - of_member.keys()),
+            (paths[0], path, of_member.keys() - scores[0].keys()),
+        ):
+            if absent:
+                more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+                raise DataError(
+                    f"{lacks}: lacks {min(absent)}{more}, which {has} has; score the same clips with both systems"
+                )
 
 
 def _training_scores(path, ensemble):
@@ -304,7 +345,7 @@ def _training_scores(path, ensemble):
             f"{path}: no training scores, which calibrated fusion needs; write them with {script}, from WAVs "
             "(i-vectors of unknown origin have none), or use --fusion published"
         )
-    return np.array(list(results.read_scores(path).values()))
+    return results.read_scores(path)
 
 
 def _other_mode_hint(data, mode):

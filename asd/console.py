@@ -39,7 +39,7 @@ def display(path):
     return str(path) if relative.startswith(os.path.join("..", "..")) else relative
 
 
-def reported(job, *, kept="finished machine ids are kept, run again to go on"):
+def reported(job, *, kept="finished machine ids are kept, run again to go on", flags=None):
     """Do a job for a person: print what it returns, its warnings by kind, its error in one line; the exit code.
 
     Parameters
@@ -48,6 +48,8 @@ def reported(job, *, kept="finished machine ids are kept, run again to go on"):
         Returns a str or an :class:`Outcome`.
     kept : str
         What is said of the work done so far if the person interrupts it.
+    flags : str, optional
+        Those that choose other folders, for an error that calls for one.
     """
     output = error = None
     before = signal.signal(signal.SIGINT, partial(_end_at_once, kept))
@@ -75,7 +77,7 @@ def reported(job, *, kept="finished machine ids are kept, run again to go on"):
             error = OSError(problem.errno, problem.strerror, "standard output")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error is not None:
-        print(f"error: {_mend(error)}", file=sys.stderr)
+        print(f"error: {_mend(error, flags)}", file=sys.stderr)
     return 1 if error is not None else code
 
 
@@ -119,7 +121,7 @@ def _warning_line(kind, subjects):
     return f"{kind.kind} ({len(subjects)}): {', '.join(shown)}"
 
 
-def _mend(error):
+def _mend(error, flags):
     """What an error says, with a mend where it is the system's own."""
     if not isinstance(error, OSError):
         return error
@@ -127,5 +129,6 @@ def _mend(error):
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         mend = "free some space or choose another folder, and run again; what is finished is kept"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        mend = "choose another place, or change its permissions, and run again"
+        place = f"another folder with {flags}" if flags else "another place"
+        mend = f"choose {place}, or change its permissions, and run again"
     return f"{error.filename or 'system'}: {error.strerror or error}; {mend}"

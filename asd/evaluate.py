@@ -33,7 +33,7 @@ from asd.audio import BrokenClipWarning, DataError, DataWarning, Recording, file
 from asd.console import display, positive, reported
 from asd.files import remove_leftovers
 from asd.layouts import LAYOUTS
-from asd.outputs import ForeignSubmissionWarning, OneClassWarning, Scored, require_writable
+from asd.outputs import ForeignScoresWarning, OneClassWarning, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
 from asd.scoring import score, warnings_about, with_siblings
 
@@ -327,7 +327,7 @@ class _Outputs:
         for kind in results.KINDS:
             for path in sorted(self.folder.glob(f"{kind}_*.csv")):
                 if path.name not in ours:
-                    warnings.warn(ForeignSubmissionWarning(path, "not of this data set"), stacklevel=3)
+                    warnings.warn(ForeignScoresWarning(path, "not of this data set"), stacklevel=3)
 
     def finish(self):
         """Write results and report; return what to tell the user."""

@@ -29,10 +29,11 @@ class GroundTruthWarning(DataWarning):
     kind = "machine ids without AUC, clips are missing from the ground truth"
 
 
-class ForeignSubmissionWarning(DataWarning):
-    """A submission folder holds files of other machine ids."""
+class ForeignScoresWarning(DataWarning):
+    """A folder of scores or a submission holds files of other machine ids."""
 
-    kind = "files in the submission folder that this run did not write"
+    kind = "files in the submission folder, or beside these scores, that this run did not write"
+    examples = 2
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,16 @@ class Outputs:
     @property
     def folders(self):
         """Every folder that is written to."""
+        reports = [self.places.report_file(self.system.name, self.mode).parent]
+        return [self.places.results, *self._folders_of_clips, *(reports if self.report_clips is not None else [])]
+
+    @property
+    def _folders_of_clips(self):
+        """Those with a file a machine id."""
         places, system = self.places, self.system
-        folders = [places.results, places.scores_folder(system.name, self.mode)]
+        folders = [places.scores_folder(system.name, self.mode)]
         folders += [] if system.members else [places.training_scores_folder(system.name, self.mode)]
-        folders += [places.submission_folder(system)] if self.mode == "e" else []
-        folders += [places.report_file(system.name, self.mode).parent] if self.report_clips is not None else []
-        return folders
+        return folders + ([places.submission_folder(system)] if self.mode == "e" else [])
 
     @property
     def with_figures(self):
@@ -142,6 +147,8 @@ class Outputs:
         """Write a machine id's scores, in "e" its submission too, and draw its section of the report."""
         clips = scored.clips
         name = results.scores_name(*clips.key)
+        training = self.places.training_scores_folder(self.system.name, self.mode) / name
+        training.unlink(missing_ok=True)  # first, so that an interrupted run leaves no pair of two runs
         if self.mode == "e":
             scored = _sorted(scored)
             results.write_scores(self.places.submission_folder(self.system) / name, scored.names, scored.scores)
@@ -149,10 +156,7 @@ class Outputs:
             scored.labels = [truth.get((clips.machine, file)) for file in scored.names]
         scores_folder = self.places.scores_folder(self.system.name, self.mode)
         results.write_scores(scores_folder / name, scored.names, scored.scores)
-        training = self.places.training_scores_folder(self.system.name, self.mode) / name
-        if scored.training is None:
-            training.unlink(missing_ok=True)
-        else:
+        if scored.training is not None:
             results.write_scores(training, scored.training.keys(), scored.training.values())
         self.rows.append(self._row(scored))
         self.n_clips += len(scored.names)
@@ -161,8 +165,11 @@ class Outputs:
 
     def finish(self):
         """Write results, report and the submission's description; return what to tell the user."""
+        path = self.places.results_file(self.system, self.mode)
         if self.with_figures:
-            results.write_results(self.places.results_file(self.system, self.mode), self.rows)
+            results.write_results(path, self.rows)
+        else:
+            path.unlink(missing_ok=True)  # figures of other scores
         if self.report:
             self.report.write()
         if self.mode == "e":
@@ -171,16 +178,17 @@ class Outputs:
             results.write_meta(self.places.submission_folder(self.system) / f"{self.system.submission}.meta.yaml", meta)
         return self._summary()
 
-    def remove_stale_submissions(self, incomplete, machines, ids):
+    def remove_stale(self, incomplete, machines, ids):
         """Remove what an earlier run wrote of ids that cannot be scored now; warn of ids that are not in the data."""
-        folder = self.places.submission_folder(self.system)
         for clips in incomplete:
-            (folder / results.scores_name(*clips.key)).unlink(missing_ok=True)
+            for folder in self._folders_of_clips:
+                (folder / results.scores_name(*clips.key)).unlink(missing_ok=True)
         if machines is None:
             ours = {results.scores_name(*clips.key) for clips in ids}
-            for path in sorted(folder.glob(results.scores_name("*", "*"))):
-                if path.name not in ours:
-                    warnings.warn(ForeignSubmissionWarning(path, "not of this data set"), stacklevel=3)
+            for folder in self._folders_of_clips:
+                for path in sorted(folder.glob(results.scores_name("*", "*"))):
+                    if path.name not in ours:
+                        warnings.warn(ForeignScoresWarning(path, "not of this data set"), stacklevel=3)
 
     def _row(self, scored):
         labels = scored.labels

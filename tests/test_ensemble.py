@@ -194,7 +194,7 @@ def test_scores_of_another_mode_in_the_folder(run, scores):
         ("anomaly_id_00_00000000.wav,high", ("line 4", "high", "expected file,score")),
         ("anomaly_id_00_00000000.wav", ("line 4", "expected file,score")),
         ("normal_id_00_00000000.wav,3.0", ("line 4", "normal_id_00_00000000.wav is there twice")),
-        ("anomaly_id_00_00000009.wav,3.0", ("anomaly_id_00_00000000.wav and 1 more",)),
+        ("anomaly_id_00_00000009.wav,3.0", ("lacks anomaly_id_00_00000000.wav, which",)),
     ],
 )
 def test_a_line_that_is_no_score_is_named(run, scores, line, words):
@@ -221,6 +221,56 @@ def test_an_id_of_one_system_only_is_left_out_with_a_warning(run, scores, tmp_pa
     results.write_scores(scores / "dev" / MEMBERS[0] / results.scores_name("valve", "02"), NAMES, range(6))
     goes_on(run("d"), "valve 02", MEMBERS[1])
     assert [p.name for p in (scores / "dev/ensemble").iterdir()] == [results.scores_name("fan", "00")]
+
+
+def test_a_bad_file_stops_its_machine_id_only(run, scores, tmp_path):
+    names = [name.replace("id_00", "id_02") for name in NAMES]
+    write_scores(scores, id="02", names=names)
+    run("d")
+    file_of(scores).write_text("x\n")
+    stops(run("d"), file_of(scores))
+    assert [p.name for p in (scores / "dev/ensemble").iterdir()] == [results.scores_name("fan", "02")]
+
+
+def test_scores_of_another_id_under_its_name(run, scores):
+    names = [name.replace("id_00", "id_12") for name in NAMES]
+    write_scores(scores, names=names)
+    stops(run("d"), file_of(scores), "anomaly_id_12_00000000.wav", "no clip of id 00")
+
+
+def test_development_scores_where_those_of_the_evaluation_set_belong(run, tmp_path):
+    write_scores(tmp_path / "out/individual_scores", "eval")
+    stops(run("e"), "anomaly_id_00_00000000.wav", "no clip of id 00 of the evaluation set")
+
+
+def test_scores_of_clips_that_are_gone(run_here, run, fan, tmp_path):
+    for clips in dataset.scan(fan, "d"):
+        names = [clip.name for clip in clips.test]
+        values = {system: np.arange(len(names)) * (1.0 + i) for i, system in enumerate(MEMBERS)}
+        write_scores(tmp_path / "out/individual_scores", "dev", "fan", clips.id, names, values)
+    assert run("d", data=fan)[0] == 0
+    (fan / "fan/test/anomaly_id_12_00000001.wav").unlink()
+    stops(run("d", data=fan), "anomaly_id_12_00000001.wav is scored, but not there")
+
+
+def test_training_scores_of_other_clips(run, scores, tmp_path, rng):
+    names = [f"normal_id_00_{i:08d}.wav" for i in range(20)]
+    write_scores(scores, names=names, scores={system: rng.normal(size=20) for system in MEMBERS}, training=True)
+    path = scores / "dev_training" / MEMBERS[1] / results.scores_name("fan", "00")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:7]))
+    stops(run("d", "--fusion", "calibrated"), path, "lacks normal_id_00_00000007.wav and 12 more")
+
+
+def test_constant_training_scores_are_no_scale(run, scores, tmp_path, rng):
+    names = [f"normal_id_00_{i:08d}.wav" for i in range(20)]
+    training = {MEMBERS[0]: np.full(20, 0.1), MEMBERS[1]: rng.normal(size=20)}
+    write_scores(scores, names=names, scores=training, training=True)
+    goes_on(run("d", "--fusion", "calibrated"), "fan 00", "modspec_graph in training")
+    assert max(fused(tmp_path).values()) < 100
+
+
+def test_a_data_folder_that_is_not_there(run, scores, tmp_path):
+    stops(run("d", data=tmp_path / "nowhere"), tmp_path / "nowhere", "no such data folder")
 
 
 def test_a_machine_that_was_not_scored(run, scores):
