@@ -20,7 +20,8 @@ class Map:
     """Values over two axes.
 
     `values` is `(len(y), len(x))`, `x` and `y` are the centres of columns and rows, `limits` the
-    ends of the colour scale; `signed` says that 0 is the middle of the scale.
+    ends of the colour scale; `signed` says that 0 is the middle of the scale, `over_time` that the
+    columns follow each other in time.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Map:
     unit: str
     limits: tuple[float, float]
     signed: bool = False
+    over_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,9 +156,11 @@ def _regions_in_words(start, terms, acoustic, modulation):
             break
         band = _hertz(acoustic[first]) if first == last else f"{_hertz(acoustic[first])} to {_hertz(acoustic[last])}"
         kind = "more" if sign > 0 else "less"
-        phrases.append(f"{kind} {_hertz(modulation[column])} modulation at {band} ({100 * share:.0f} % of the score)")
+        what = f"{kind} {_hertz(modulation[column])} modulation at {band} ({100 * share:.0f} % of the score)"
+        phrases.append((share, what))
         left[first : last + 1, column] = 0
-    return f"{start} {', '.join(phrases)}."
+    ordered = sorted(phrases, key=lambda phrase: -phrase[0])
+    return f"{start} {', '.join(what for _, what in ordered)}."
 
 
 def _hertz(frequency):
@@ -190,7 +194,9 @@ def frame_likelihood(log_mel, log_likelihood, mel, hop):
     levels = 10 / np.log(10) * np.add.reduceat(log_mel, starts).T / counts
     high = float(levels.max())
     limits = max(float(levels.min()), high - DYNAMIC_RANGE), high
-    spectrogram = Map("log-mel spectrogram", levels, times, mel, "time, s", "frequency, Hz", "dB", limits)
+    spectrogram = Map(
+        "log-mel spectrogram", levels, times, mel, "time, s", "frequency, Hz", "dB", limits, over_time=True
+    )
     if log_likelihood is None:
         return Explanation("The UBM that made its i-vector is not known.", (spectrogram,))
     curve = np.add.reduceat(log_likelihood, starts) / counts

@@ -22,6 +22,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import colormaps, rc_context
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from sklearn.metrics import roc_curve
 
@@ -53,6 +54,10 @@ WIDTH, HEIGHT = 216, 194  # of a map, points
 AXES = (0.2, 0.17, 0.77, 0.73)  # its part of the frame: left, bottom, width, height
 SCALE = (0.34, 0.94, 0.3, 0.025)  # that of its colour scale
 N_COLOURS = 32
+HISTOGRAM_RANGE = (
+    30  # interquartile ranges of the normal scores above their median; what is higher goes into the last bar
+)
+LEAST_GAP = 8  # points between two labels of an axis
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
@@ -167,8 +172,6 @@ class Report:
             {
                 "title": scored.title,
                 "anchor": f"id-{len(self._sections)}",
-                "auc": auc,
-                "pauc": pauc,
                 "n": len(scored.scores),
                 "counts": [scored.labels.count(label) for label in (0, 1)] if None not in scored.labels else None,
                 "roc": roc,
@@ -239,15 +242,16 @@ class Report:
                 lines.append(_line(machine, rows[i].id, (rows[i].auc, rows[i].pauc), resampled[i], other))
                 lines[-1]["anchor"] = self._sections[i]["anchor"]
             other = None
-            if None not in theirs:
-                other = results.Row(machine, "mean", *results.averages(theirs)[machine])
+            with_figures = [row for i, row in zip(of_machine, theirs, strict=True) if not isnan(rows[i].auc)]
+            if with_figures and None not in with_figures:
+                other = results.Row(machine, "mean", *results.averages(with_figures)[machine])
             lines.append(_line(machine, "mean", average, _mean(resampled[of_machine]), other))
             lines[-1]["baseline"] = baseline.get(machine)
-        theirs = [self.reference.get((row.machine, row.id)) for row in rows]
+        theirs = [self.reference.get((row.machine, row.id)) for row in rows if not isnan(row.auc)]
         machines = [np.flatnonzero([row.machine == machine for row in rows]) for machine in ours]
         of_types = _mean(np.array([_mean(resampled[i]) for i in machines]))
         known = [row for row in theirs if row is not None]
-        all_known = len(known) == len(rows)
+        all_known = known and len(known) == len(theirs)
         for title, mean, of_resampled, groups in (
             (results.MEAN, metrics.mean, of_types, results.averages(known).values()),
             (results.HARMONIC, metrics.harmonic_mean, _harmonic(resampled), [(r.auc, r.pauc) for r in known]),
@@ -294,7 +298,8 @@ def _harmonic(resampled):
 def _address(path, folder):
     """Relative address of a file, as a link in a page of that folder."""
     try:
-        relative = os.path.relpath(Path(path).resolve(), Path(folder).resolve())
+        # As browsers join addresses: without a look at where links lead.
+        relative = os.path.relpath(os.path.abspath(path), os.path.abspath(folder))
     except ValueError:  # another drive
         return Path(path).resolve().as_uri()
     return quote(relative.replace(os.sep, "/"), safe="/", errors="surrogateescape")
@@ -310,6 +315,7 @@ def _template():
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda value: "–" if isnan(value) else f"{100 * value:.2f}"
+    environment.filters["tenth"] = lambda value: f"{100 * value:.1f}"
     environment.filters["number"] = lambda value: f"{value:.6g}"
     return environment.get_template("report.html.jinja")
 
@@ -334,16 +340,19 @@ def draw(explanation):
 def _map(panel):
     """A map: its frame, and a small image with a pixel a value."""
     n_rows, n_columns = panel.values.shape
-    if n_columns <= 12:
-        x_ticks = tuple((i + 0.5) / n_columns for i in range(n_columns)), tuple(f"{x:.0f}" for x in panel.x)
-    else:
+    if panel.over_time:
         x_ticks = _time_ticks(panel.x)
-    shown = [f for f in TICKS_HZ if panel.y[0] <= f * 1.05 and f / 1.05 <= panel.y[-1]]
-    places = (np.interp(shown, panel.y, np.arange(n_rows)) + 0.5) / n_rows
-    y_ticks = tuple(places), tuple(f"{f // 1000}k" if f >= 1000 else f"{f}" for f in shown)
+    else:
+        x_ticks = tuple((i + 0.5) / n_columns for i in range(n_columns)), tuple(f"{x:.0f}" for x in panel.x)
+    shown = []
+    for hertz in reversed([f for f in TICKS_HZ if panel.y[0] <= f * 1.05 and f / 1.05 <= panel.y[-1]]):
+        place = (np.interp(hertz, panel.y, np.arange(n_rows)) + 0.5) / n_rows
+        if not shown or (shown[-1][0] - place) * AXES[3] * HEIGHT >= LEAST_GAP:
+            shown.append((place, f"{hertz // 1000}k" if hertz >= 1000 else f"{hertz}"))
+    y_ticks = tuple(zip(*shown, strict=True)) or ((), ())
     colours = "RdBu_r" if panel.signed else "viridis"
     low, high = panel.limits
-    ends = (f"less {-low:.3g}", f"{high:.3g} more") if panel.signed else (f"{low:.0f}", f"{high:.0f} {panel.unit}")
+    ends = (f"less {-low:.3g} σ", f"{high:.3g} σ more") if panel.signed else (f"{low:.0f}", f"{high:.0f} {panel.unit}")
     position = (panel.values - low) / (high - low) if high > low else np.zeros(panel.values.shape)
     frame = _frame(x_ticks, y_ticks, panel.x_label, panel.y_label, colours)
     return Drawing(panel.title, frame, ends, image=_pixels(position[::-1], colours))
@@ -365,8 +374,8 @@ def _time_ticks(x):
     """Places, 0 to 1, and labels of some round values of evenly spaced columns."""
     step = (x[-1] - x[0]) / max(len(x) - 1, 1) or 1.0
     start, length = x[0] - step / 2, len(x) * step
-    ticks = np.arange(0, start + length, max(1, round(length / 5)))
-    return tuple((ticks - start) / length), tuple(f"{tick:.0f}" for tick in ticks)
+    ticks = [tick for tick in MaxNLocator(5).tick_values(start, start + length) if start <= tick <= start + length]
+    return tuple((tick - start) / length for tick in ticks), tuple(f"{tick:.6g}" for tick in ticks)
 
 
 @lru_cache
@@ -417,13 +426,15 @@ def _roc(scored, auc, pauc):
 def _histogram(scored):
     fig, ax = _axes()
     scores = np.asarray(scored.scores, float)
-    low, high = np.percentile(scores, (0, 99))
-    bins = np.linspace(low, max(high, low + 1e-12 * max(1.0, abs(low))), 31)
-    clipped = np.minimum(scores, bins[-1])
+    labels = np.array([0 if label is None else label for label in scored.labels])
+    lower, middle, upper = np.percentile(scores[labels == 0] if (labels == 0).any() else scores, (25, 50, 75))
+    low, high = scores.min(), min(scores.max(), middle + HISTOGRAM_RANGE * (upper - lower))
+    high = high if high > low else low + 1
+    bins = np.linspace(low, high, 31)
+    clipped, n_cut = np.minimum(scores, high), int(np.sum(scores > high))
     if None in scored.labels:
         ax.hist(clipped, bins, color=NORMAL, label=f"{len(scores)} clips")
     else:
-        labels = np.array(scored.labels)
         n_normal, n_anomalous = np.sum(labels == 0), np.sum(labels == 1)
         ax.hist(clipped[labels == 0], bins, color=NORMAL, alpha=0.8, label=f"{n_normal} normal")
         ax.hist(
@@ -434,8 +445,13 @@ def _histogram(scored):
             linewidth=1.4,
             label=f"{n_anomalous} anomalous",
         )
-    ax.legend(frameon=False, labelcolor=INK)
-    ax.set(xlabel="anomaly score (the highest 1 % in the last bar)", ylabel="clips")
+    ax.legend(frameon=False, labelcolor=INK, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=2, borderaxespad=0)
+    cut = f", {n_cut} higher in the last bar" if n_cut else ""
+    ax.set(xlabel=f"anomaly score{cut}", ylabel="clips")
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_formatter("{x:.6g}")
+    ax.set_position((0.17, 0.15, 0.8, 0.76))
     return _svg(fig, f"Histogram of the scores of {scored.title}")
 
 

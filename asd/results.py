@@ -416,7 +416,7 @@ def baseline(rows):
     dict of machine -> Row
     """
     averages, ids = published("baseline"), set(published("modspec_graph"))
-    ours = {(row.machine, row.id) for row in rows}
+    ours = {(row.machine, row.id) for row in rows if not isnan(row.auc)}
     machines = dict.fromkeys(row.machine for row in rows)
     same = [m for m in machines if {k for k in ours if k[0] == m} == {k for k in ids if k[0] == m}]
     return {machine: averages[machine, "Average"] for machine in same if (machine, "Average") in averages}
@@ -436,7 +436,7 @@ def table(rows, reference):
     -------
     str
     """
-    theirs = [reference[r.machine, r.id] for r in rows if (r.machine, r.id) in reference]
+    theirs = [reference[r.machine, r.id] for r in rows if (r.machine, r.id) in reference and not isnan(r.auc)]
     lines = []
     ours_by, theirs_by = averages(rows), averages(theirs)
     for machine in ours_by:
@@ -444,11 +444,11 @@ def table(rows, reference):
         for row in of_machine:
             other = reference.get((row.machine, row.id))
             lines.append((machine, row.id, (row.auc, row.pauc), other and (other.auc, other.pauc)))
-        if sum(r.machine == machine for r in theirs) < len(of_machine):
+        if sum(r.machine == machine for r in theirs) < sum(not isnan(r.auc) for r in of_machine):
             theirs_by.pop(machine, None)
         lines.append((machine, "mean", ours_by[machine], theirs_by.get(machine)))
         lines.append(None)
-    complete = len(theirs) == len(rows)
+    complete = len(theirs) == sum(not isnan(row.auc) for row in rows)
     for title, mine, other in (
         (MEAN, _columns(metrics.mean, ours_by.values()), _columns(metrics.mean, theirs_by.values())),
         (

@@ -748,13 +748,11 @@ class Ensemble(System):
     """
 
     name = "ensemble"
-    title = "System 3: ensemble of Systems 1 and 2"
     submission = "Tiwari_IITKGP_task2_3"
     abbreviation = "ensemble"
     authors = AUTHORS
     acoustic_features = "modulation spectrogram, MFCC"
     aggregation = "average, i-vector"
-    method = "nearest-neighbour graph clusters, GMM"
     members = MappingProxyType(
         {
             ModspecGraph.name: "bin/modspec_graph/graph_anom_detection.py",
@@ -766,6 +764,15 @@ class Ensemble(System):
 
     def __init__(self, *, fusion="published"):
         self.calibrated = fusion == "calibrated"
+
+    @property
+    def title(self):
+        return f"System 3: ensemble of Systems 1 and 2, {'calibrated' if self.calibrated else 'published'} fusion"
+
+    @property
+    def method(self):
+        rule = "mean of z-scores by training clips" if self.calibrated else "product of min-max normalised scores"
+        return f"nearest-neighbour graph clusters, GMM; {rule}"
 
     @property
     def description(self):

@@ -149,7 +149,7 @@ def test_one_class_and_a_single_clip(rng, tmp_path):
 
 def test_a_test_set_told_apart_without_error(tmp_path):
     perfect = ScoredId("fan", "00", list("ab"), np.array([0.0, 1.0]), [0, 1], [None, None])
-    assert "100.00 to 100.00" in page_of(tmp_path / "r.html", perfect)
+    assert "100.0–100.0" in page_of(tmp_path / "r.html", perfect)
 
 
 def test_names_are_shown_and_never_executed(rng, tmp_path):

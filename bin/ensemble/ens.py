@@ -4,8 +4,8 @@ Reads the scores that the other two scripts wrote and fuses them clip by clip, m
 by name. By the published rule each system's scores of a machine id are brought to 0
 to 1 over its test clips, and multiplied. With --fusion calibrated a score is instead
 the mean of the two systems' scores in standard deviations above those of normal
-training clips: it is the same for a clip alone and in any set, and usually a little
-more accurate; use it for anything but a comparison with the paper.
+training clips: it is the same for a clip alone and in any set; use it for anything but
+a comparison with the paper.
 
 Tiwari et al., "Modulation spectral signal representation and i-vectors for
 anomalous sound detection", DCASE 2020 Challenge Task 2, technical report.
