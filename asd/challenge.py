@@ -160,7 +160,7 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
         scored = score(system, clips, features, siblings)
         for view, view_cache, folder, weight in views:
             for _, of_view in found(view, view_cache, folder, [clips]):
-                scored = with_view(scored, of_view and score(view, clips, of_view), weight)
+                scored = with_view(scored, of_view and score(view, clips, of_view), weight, view.name)
         outputs.add(scored)
     folders = (*outputs.folders, places.saved, *(folder for _, _, folder, _ in views))
     return _conclude(outputs, incomplete, unusable, machines, ids, folders, started)

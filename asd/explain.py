@@ -118,7 +118,7 @@ def reconstruction(spectrum, residual, scale, parts, acoustic, modulation):
     axes = _axes(*axes_of)
     extreme = float(np.abs(residual).max()) or 1.0
     shares = np.sign(residual) * residual**2
-    text = _regions_in_words("Than similar normal clips it has", shares, *axes_of)
+    text = _regions_in_words("Than similar normal clips it has", shares, *axes_of, whole="what they cannot make up")
     added = f"Reconstruction adds {parts[0]:.1f} to the score, leaning towards other machines {parts[1]:.1f}."
     left = {"unit": "", "limits": (-extreme, extreme), "signed": True, **axes}
     return Explanation(
@@ -136,8 +136,8 @@ def _axes(acoustic, modulation):
     return {"x": modulation, "y": acoustic, **labels}
 
 
-def _regions_in_words(start, terms, acoustic, modulation):
-    """The largest contributions to the score: runs of acoustic channels in one modulation channel."""
+def _regions_in_words(start, terms, acoustic, modulation, whole="the score"):
+    """The largest contributions to a whole: runs of acoustic channels in one modulation channel."""
     left, total = np.abs(terms), np.abs(terms).sum()
     if not total > 0:
         return "Equal to what is normal."
@@ -156,7 +156,7 @@ def _regions_in_words(start, terms, acoustic, modulation):
             break
         band = _hertz(acoustic[first]) if first == last else f"{_hertz(acoustic[first])} to {_hertz(acoustic[last])}"
         kind = "more" if sign > 0 else "less"
-        what = f"{kind} {_hertz(modulation[column])} modulation at {band} ({100 * share:.0f} % of the score)"
+        what = f"{kind} {_hertz(modulation[column])} modulation at {band} ({100 * share:.0f} % of {whole})"
         phrases.append((share, what))
         left[first : last + 1, column] = 0
     ordered = sorted(phrases, key=lambda phrase: -phrase[0])

@@ -83,7 +83,7 @@ def with_siblings(system, ids, found, cached=None):
             yield clips, features, [training[id] for id in sorted(training) if id != clips.id]
 
 
-def with_view(scored, view, weight):
+def with_view(scored, view, weight, title):
     """Scores with those of another view of the same clips added, as weighted z-scores by its training scores.
 
     Parameters
@@ -92,6 +92,8 @@ def with_view(scored, view, weight):
     view : Scored or None
         None, or one without training scores or of other clips, adds nothing.
     weight : float
+    title : str
+        Heads the column of what the view adds.
 
     Returns
     -------
@@ -119,10 +121,12 @@ def with_view(scored, view, weight):
         return scores + weight * calibrated.decision_function(by_name)
 
     of_test = dict(zip(view.names, view.scores, strict=True))
+    scores = added(scored.names, scored.scores, of_test)
     training = added(scored.training, np.array(list(scored.training.values())), view.training)
     return replace(
         scored,
-        scores=added(scored.names, scored.scores, of_test),
+        scores=scores,
+        columns=scored.columns | {"own": scored.scores, title: scores - scored.scores},
         training=dict(zip(scored.training, training.tolist(), strict=True)),
     )
 
