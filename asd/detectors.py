@@ -103,10 +103,11 @@ class GraphClusters(BaseEstimator):
 
     def _describe(self, X):
         """Mean and scale of each cluster."""
-        order = np.argsort(self.labels_, kind="stable")
-        members = np.split(X[order], np.cumsum(np.bincount(self.labels_))[:-1])
-        self.means_ = np.array([m.mean(axis=0) for m in members])
-        self.scales_ = np.array([m.std(axis=0) for m in members]) + self.sigma_floor
+        clusters = np.split(np.argsort(self.labels_, kind="stable"), np.cumsum(np.bincount(self.labels_))[:-1])
+        self.means_, self.scales_ = np.empty((2, len(clusters), X.shape[1]))
+        for cluster, members in enumerate(clusters):
+            self.means_[cluster], self.scales_[cluster] = X[members].mean(axis=0), X[members].std(axis=0)
+        self.scales_ += self.sigma_floor
         return self
 
     def decision_function(self, X):

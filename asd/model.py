@@ -48,7 +48,8 @@ from asd.parallel import ClipMap
 from asd.systems import SYSTEMS, LengthsWarning
 
 THRESHOLDS = {"empirical": 0.01, "gamma": 0.1}  # ways to find one, and the share of false alarms each aims at
-MAX_CLIPS = 50_000  # of training; bounds what a file can make us do
+MAX_CLIPS = 10_000  # of training, and
+MAX_BYTES = 160 * 2**20  # of a file: bounds of what a stranger's file can make us do
 SHORTEST = modspec.MIN_SAMPLES / modspec.RATE  # s, of a clip
 LONGEST = 86_400.0  # s, of a clip
 LARGEST = 1e150  # of a score: its square is a number
@@ -449,7 +450,7 @@ class Model:
         for key, member in zip(self._member_names, self.members, strict=True):
             arrays |= {f"{key}.{name}": a for name, a in member.system.arrays(member.features, member.detector).items()}
         try:
-            modelfile.write(path, self.header, arrays)
+            modelfile.write(path, self.header, arrays, max_bytes=MAX_BYTES)
         except ValueError as error:
             raise DataError(f"{path}: {error}; fit on fewer clips") from None
 
@@ -481,9 +482,10 @@ class Model:
         OSError
             With the file's name, if it cannot be read.
         """
-        header, arrays = modelfile.read(path)
+        header, arrays = modelfile.read(path, max_bytes=MAX_BYTES)
         try:
-            return cls._restored(header, arrays)
+            with _one_thread():
+                return cls._restored(header, arrays)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from None
         except (ValueError, KeyError, TypeError, IndexError, OverflowError, ArithmeticError) as error:

@@ -43,7 +43,7 @@ AUTHORS = (  # of the report that Systems 1 to 3 are from
 
 FOLDS = 10  # of training clips, to score each by a detector that did not see it
 EXTRACTOR_FOLDS = 5  # the same where an i-vector extractor is trained for each
-MAX_PRECISIONS = 3e7  # numbers of T' S^-1 T over the components: 0.2 GB
+MAX_PRECISIONS = 1.1e7  # numbers of T' S^-1 T over the components that a file may ask for: 0.1 GB
 LEAST_VARIANCE = 1e-12  # of a UBM that a file may hold; it is fitted with 1e-4 at least
 BLOCK = 64  # clips whose i-vectors are computed between two looks at the progress bar
 
