@@ -151,7 +151,7 @@ def _clips(model):
         if seconds < 7200
         else f"{seconds / 3600:.1f} h"
     )
-    return f"{n} clips, {length} in all" + (f", from {files} files" if files != n else "")
+    return f"{n} clips, {length} in all" + (f", from {files} file{'s' * (files > 1)}" if files != n else "")
 
 
 def _threshold_lines(model):
@@ -199,6 +199,7 @@ def add_score(subparsers):
 
 def _score(args):
     from asd import model as models
+    from asd import training
     from asd.audio import AudioError, ChannelsWarning, ResampledWarning
     from asd.files import write_atomically
     from asd.outputs import require_writable
@@ -212,7 +213,7 @@ def _score(args):
     recordings, unreadable = [], []
     paths = []
     for source in args.sources:
-        found = models.sound_paths([source])
+        found = training.sound_paths([source])
         if not found:
             unreadable.append((_shown(source), "no sound files in this folder"))
         paths += found
@@ -232,8 +233,8 @@ def _score(args):
         else:
             judgement = model.judge(observation)
             rows.append((recording, observation, judgement))
-            for note in judgement.notes:
-                warnings.warn(models.UnlikeModelWarning(_shown(recording), note), stacklevel=2)
+            if judgement.notes:
+                warnings.warn(models.UnlikeModelWarning(_shown(recording), "; ".join(judgement.notes)), stacklevel=2)
     if args.csv:
         judged = [judged_row(_shown(recording.path), judgement, cut) for recording, _, judgement in rows]
         write_atomically(args.csv, csv_text([judged_header(cut), *judged]))
@@ -352,12 +353,12 @@ def _watch(args):
     import signal
     import threading
 
-    from asd.model import Model
-    from asd.watch import Watcher
-
     stop = threading.Event()
     before = {sign: signal.signal(sign, lambda *_: stop.set()) for sign in (signal.SIGINT, signal.SIGTERM)}
     try:
+        from asd.model import Model  # here: a signal that comes meanwhile is heard, too
+        from asd.watch import Watcher
+
         model = Model.load(args.model)
         watcher = Watcher(
             model,

@@ -15,25 +15,20 @@ alone and in a set, from a file and from its samples, before saving and after lo
 a file is checked before it is used: a hostile one ends in a ModelError.
 """
 
-import hashlib
-import math
 import os
 import sys
 import time
 import warnings
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 import asd.detectors
 import asd.ivector  # both here, not when the first model is loaded
-from asd import audio, layouts, modelfile, modspec, thresholds
+from asd import audio, checks, modelfile, modspec, thresholds, training
 from asd.audio import (
-    AudioError,
-    BrokenClipWarning,
     ChannelsWarning,
     DataError,
     DataWarning,
@@ -42,7 +37,6 @@ from asd.audio import (
 )
 from asd.dataset import Clip, MachineId
 from asd.fusion import CalibratedFusion
-from asd.judged import plain_name
 from asd.modelfile import ModelError
 from asd.parallel import ClipMap
 from asd.systems import SYSTEMS, LengthsWarning
@@ -50,40 +44,14 @@ from asd.systems import SYSTEMS, LengthsWarning
 THRESHOLDS = {"empirical": 0.01, "gamma": 0.1}  # ways to find one, and the share of false alarms each aims at
 MAX_CLIPS = 10_000  # of training, and
 MAX_BYTES = 160 * 2**20  # of a file: bounds of what a stranger's file can make us do
-SHORTEST = modspec.MIN_SAMPLES / modspec.RATE  # s, of a clip
-LONGEST = 86_400.0  # s, of a clip
 LARGEST = 1e150  # of a score: its square is a number
-SILENCE = -200.0  # dB, the level of nothing
 LEVEL_MARGIN = 6.0  # dB beyond the levels of the training clips from which on a clip is unlike them
-LENGTH_FACTOR = 2.0  # the same for lengths
-LEVEL_RANGE = 20.0  # dB between training clips from which on they are said to differ
-MAX_NAME = 255  # characters of a file's name that are kept
-
-
-class DuplicateWarning(DataWarning):
-    """A training file is left out because another one has the same content."""
-
-    kind = "training files left out, they are copies of others"
-    examples = 3
-
-
-class UnlikeTrainingWarning(DataWarning):
-    """Training clips differ among each other in rate, length or level."""
-
-    kind = "training clips differ, the model is of all of them"
 
 
 class UnlikeModelWarning(DataWarning):
     """A clip is unlike those that a model was fitted on; its score may mean that and nothing else."""
 
     kind = "clips unlike the training clips, scored all the same"
-    examples = 3
-
-
-class NamedAnomalyWarning(DataWarning):
-    """A training file's name says that it is not normal."""
-
-    kind = "training files whose names say that they are not normal, fit normal sound only"
     examples = 3
 
 
@@ -240,7 +208,7 @@ class Model:
         """
         model = cls._empty(system, channel, clip_seconds, threshold, false_alarms)
         clip_map = ClipMap(jobs, progress=progress)
-        return model._fitted(model._from_files(sources, clip_map, set()), clip_map)
+        return model._fitted(model._clips_of(training.of_files, sources, clip_map=clip_map), clip_map)
 
     @classmethod
     def fit_samples(cls, clips, rate, system="modspec-graph", *, jobs=1, progress=False, **options):
@@ -257,7 +225,7 @@ class Model:
         """
         clip_map = ClipMap(jobs, progress=progress)
         model = cls._empty(system, **({"channel": 0, "clip_seconds": None, "threshold": "empirical"} | options))
-        return model._fitted(model._from_samples(clips, rate, clip_map, set()), clip_map)
+        return model._fitted(model._clips_of(training.of_samples, clips, rate, clip_map=clip_map), clip_map)
 
     def add(self, sources, *, threshold=None, false_alarms=None, jobs=None, progress=False):
         """This model with more clips of normal sound; this one stays as it is.
@@ -279,14 +247,16 @@ class Model:
         Model
         """
         clip_map = ClipMap(jobs, progress=progress)
-        known = {file["sha256"] for file in self.files}
-        return self._with(self._from_files(sources, clip_map, known), clip_map, threshold, false_alarms)
+        return self._with(
+            self._clips_of(training.of_files, sources, clip_map=clip_map), clip_map, threshold, false_alarms
+        )
 
     def add_samples(self, clips, rate, *, threshold=None, false_alarms=None, jobs=1, progress=False):
         """The same with samples in memory: see :meth:`add` and :meth:`fit_samples`."""
         clip_map = ClipMap(jobs, progress=progress)
-        known = {file["sha256"] for file in self.files}
-        return self._with(self._from_samples(clips, rate, clip_map, known), clip_map, threshold, false_alarms)
+        return self._with(
+            self._clips_of(training.of_samples, clips, rate, clip_map=clip_map), clip_map, threshold, false_alarms
+        )
 
     # -- scoring ------------------------------------------------------------------------------------
 
@@ -310,7 +280,7 @@ class Model:
             If the samples cannot be used: too short, not finite, no such channel.
         """
         with warnings.catch_warnings(), _one_thread():
-            _hush(ResampledWarning, ChannelsWarning)
+            training.hush(ResampledWarning, ChannelsWarning)
             return self.judge(self.observe(Recording("the samples", self.channel, samples=samples, source_rate=rate)))
 
     def score_file(self, path, *, clip_seconds=None):
@@ -334,12 +304,12 @@ class Model:
             If the file cannot be used.
         """
         with warnings.catch_warnings(), _one_thread():
-            _hush(ResampledWarning, ChannelsWarning)
+            training.hush(ResampledWarning, ChannelsWarning)
             return [self.judge(self.observe(recording)) for recording in self.recordings(path, clip_seconds)]
 
     def recordings(self, path, clip_seconds=None):
         """The clips that a file is judged by: list of Recording; see :meth:`score_file`."""
-        seconds = self.clip_seconds if clip_seconds is None else _checked_clip_seconds(clip_seconds)
+        seconds = self.clip_seconds if clip_seconds is None else training.checked_clip_seconds(clip_seconds)
         if seconds is None:
             return [Recording(path, self.channel)]
         return audio.pieces(path, seconds, channel=self.channel, whole=True)
@@ -505,7 +475,7 @@ class Model:
             raise DataError(f"no channel {channel!r}: give a whole number from 0")
         model = cls()
         model.system, model.channel = system, channel
-        model.clip_seconds = _checked_clip_seconds(clip_seconds)
+        model.clip_seconds = training.checked_clip_seconds(clip_seconds)
         model._set_threshold(threshold, false_alarms)
         model.files, model.members, model.scores = [], [], None
         model.levels = model.lengths = None
@@ -529,57 +499,11 @@ class Model:
     def _named_members(self):
         return zip(self._member_names, self.members, strict=True)
 
-    def _from_files(self, sources, clip_map, known):
-        """Usable clips of files and folders: list of (file's entry, Recording, level)."""
-        for source in _as_list(sources):
-            if not os.path.lexists(source):
-                raise DataError(f"{plain_name(source)}: no such file or folder; name files of normal sound, or folders")
-        paths = sound_paths(sources)
-        if not paths:
-            raise DataError(f"{_listed(sources)}: no sound files; name files of normal sound, or folders of them")
-        for path in paths:
-            if any(word in path.name.lower() for word in ("anomal", "abnormal")):
-                warnings.warn(NamedAnomalyWarning(path, "is it normal?"), stacklevel=3)
-        inspect = partial(_inspect, channel=self.channel, clip_seconds=self.clip_seconds)
-        with warnings.catch_warnings():
-            _hush(ResampledWarning)
-            found = clip_map(inspect, paths, "reading")
-        return self._usable(found, paths, known, _listed(sources))
-
-    def _from_samples(self, clips, rate, clip_map, known):
-        recordings = [
-            Recording(f"clip {index}", self.channel, samples=np.asarray(samples), source_rate=rate)
-            for index, samples in enumerate(clips)
-        ]
-        if self.clip_seconds is not None:
-            raise DataError("clip_seconds cuts files; cut samples as you want them")
-        if not recordings:
-            raise DataError("no clips; give at least one array of samples")
-        with warnings.catch_warnings():
-            _hush(ResampledWarning, ChannelsWarning)
-            return self._usable(clip_map(_inspect_samples, recordings, "reading"), recordings, known, "the samples")
-
-    def _usable(self, found, sources, known, named):
-        """Of what :func:`_inspect` found, what is neither broken nor a copy."""
-        usable, first = [], dict.fromkeys(known, "a clip that the model has")
-        for source, result in zip(sources, found, strict=True):
-            if isinstance(result, AudioError):
-                warnings.warn(BrokenClipWarning(result.path, result.reason), stacklevel=4)
-                continue
-            entry, clips, problems = result
-            if entry["sha256"] in first:
-                warnings.warn(DuplicateWarning(source, f"a copy of {first[entry['sha256']]}"), stacklevel=4)
-                continue
-            first[entry["sha256"]] = str(source)
-            for problem in problems:
-                warnings.warn(BrokenClipWarning(problem.path, problem.reason), stacklevel=4)
-            usable += [(entry, recording, level, seconds) for recording, level, seconds in clips]
-        if not usable and any(not isinstance(result, AudioError) for result in found) and known:
-            raise DataError(f"{named}: nothing to add, the model has all of these clips")
-        if not usable:
-            reasons = [result.reason for result in found if isinstance(result, AudioError)]
-            raise DataError(f"{named}: no usable clip of normal sound ({reasons[0] if reasons else 'all broken'})")
-        return usable
+    def _clips_of(self, find, *sources, clip_map):
+        """Usable training clips that this model does not have yet."""
+        known = {file["sha256"] for file in self.files}
+        options = {"channel": self.channel, "clip_seconds": self.clip_seconds, "known": known}
+        return find(*sources, clip_map=clip_map, **options)
 
     def _fitted(self, usable, clip_map):
         """Fit an empty model."""
@@ -606,7 +530,7 @@ class Model:
         clips = MachineId("training clips", "", tuple(Clip(r, str(r), 0) for _, r, _, _ in usable))
         systems = [SYSTEMS[name]() for name in self._member_names]
         with warnings.catch_warnings(), _one_thread():
-            _hush(LengthsWarning, ResampledWarning, ChannelsWarning)  # said of all clips at once
+            training.hush(LengthsWarning, ResampledWarning, ChannelsWarning)  # said of all clips at once
             fitted = [fit(system, clips, name) for name, system in zip(self._member_names, systems, strict=True)]
         self.members = [member for member, _ in fitted]
         self.scores = np.stack([training for _, training in fitted], axis=1)
@@ -635,18 +559,7 @@ class Model:
         levels, lengths = ([u[i] for u in usable] for i in (2, 3))
         self.levels = _range([*levels, *(self.levels or ())])
         self.lengths = _range([*lengths, *(self.lengths or ())])
-        counts = {}
-        for file in self.files:
-            counts[file["rate"]] = counts.get(file["rate"], 0) + 1
-        if len(counts) > 1:
-            what = ", ".join(f"{rate} Hz in {n} files" for rate, n in sorted(counts.items()))
-            warnings.warn(UnlikeTrainingWarning("sample rate", what), stacklevel=4)
-        if self.lengths[1] > LENGTH_FACTOR * self.lengths[0]:
-            what = f"{self.lengths[0]:.3g} to {self.lengths[1]:.3g} s; --clip-seconds cuts them to equal length"
-            warnings.warn(UnlikeTrainingWarning("length", what), stacklevel=4)
-        if self.levels[1] - self.levels[0] > LEVEL_RANGE:
-            what = f"{self.levels[0]:.0f} to {self.levels[1]:.0f} dB re full scale"
-            warnings.warn(UnlikeTrainingWarning("level", what), stacklevel=4)
+        training.warn_of_differences(self.files, self.levels, self.lengths)
 
     def _notes(self, seen):
         """What about a clip is unlike the training clips."""
@@ -656,51 +569,51 @@ class Model:
             notes.append(f"sample rate {seen.rate} Hz, the training clips' is {' or '.join(map(str, rates))}")
         low, high = self.levels
         if not low - LEVEL_MARGIN <= seen.level <= high + LEVEL_MARGIN:
-            level = "silent" if seen.level <= SILENCE else f"level {seen.level:.1f} dB"
+            level = "silent" if seen.level <= training.SILENCE else f"level {seen.level:.1f} dB"
             notes.append(f"{level}, the training clips have {low:.1f} to {high:.1f}")
         low, high = self.lengths
-        if not low / LENGTH_FACTOR <= seen.seconds <= high * LENGTH_FACTOR:
+        if not low / training.LENGTH_FACTOR <= seen.seconds <= high * training.LENGTH_FACTOR:
             notes.append(f"length {seen.seconds:.3g} s, the training clips have {low:.3g} to {high:.3g}")
         return tuple(notes)
 
     @classmethod
     def _restored(cls, header, arrays):
         """A model from a file's content, all of which is checked."""
-        _keys(header, "the header", _HEADER)
+        checks.keys(header, "the header", _HEADER)
         if not isinstance(header["system"], str):
             raise ValueError("system is not text")
         if header["system"] not in SYSTEMS:
             there = ", ".join(SYSTEMS)
             raise ModelError(f"of the system {ascii(header['system'])[:80]}, this asd has {there}: update asd")
-        _keys(header["threshold"], "threshold", ("value", "method", "false_alarms"))
+        checks.keys(header["threshold"], "threshold", ("value", "method", "false_alarms"))
         given = header["threshold"]
-        seconds, share = header["clip_seconds"], _number(given["false_alarms"], "false_alarms", 0, 1)
+        seconds, share = header["clip_seconds"], checks.number(given["false_alarms"], "false_alarms", 0, 1)
         if seconds is not None:
-            seconds = _number(seconds, "clip_seconds", SHORTEST, LONGEST)
+            seconds = checks.number(seconds, "clip_seconds", training.SHORTEST, training.LONGEST)
         if not isinstance(given["method"], str):
             raise ValueError("method is not text")
         model = cls._empty(
-            header["system"], _whole(header["channel"], "channel", 0, 1023), seconds, given["method"], share
+            header["system"], checks.whole(header["channel"], "channel", 0, 1023), seconds, given["method"], share
         )
-        model.threshold = _number(given["value"], "value", -1e300, 1e300)
-        model.files = [_checked_file(file) for file in _list(header["files"], "files")]
-        for name, low, high in (("levels", SILENCE, 300), ("lengths", 0, 1e9)):
-            pair = [_number(value, name, low, high) for value in _list(header[name], name)]
+        model.threshold = checks.number(given["value"], "value", -1e300, 1e300)
+        model.files = [_checked_file(file) for file in checks.items(header["files"], "files")]
+        for name, low, high in (("levels", training.SILENCE, 300), ("lengths", 0, 1e9)):
+            pair = [checks.number(value, name, low, high) for value in checks.items(header[name], name)]
             if len(pair) != 2 or pair[0] > pair[1]:
                 raise ValueError(f"{name} are not the lowest and the highest")
             setattr(model, name, tuple(pair))
         for name in ("made", "updated"):
-            if not (name == "updated" and header[name] is None) and not _is_text(header[name], 40):
+            if not (name == "updated" and header[name] is None) and not checks.is_text(header[name], 40):
                 raise ValueError(f"{name} is no time")
             setattr(model, name, header[name])
         versions = header["versions"]
-        if not isinstance(versions, dict) or not all(_is_text(v, 100) for v in versions.values()):
+        if not isinstance(versions, dict) or not all(checks.is_text(v, 100) for v in versions.values()):
             raise ValueError("versions are not texts")
         model.versions = versions
         names = model._member_names
-        members = _list(header["members"], "members")
+        members = checks.items(header["members"], "members")
         for member in members:
-            _keys(member, "a member", ("name", "parameters"))
+            checks.keys(member, "a member", ("name", "parameters"))
         if [member["name"] for member in members] != names:
             raise ValueError("members are not those of the system")
         model.scores = arrays.pop("scores")
@@ -722,97 +635,12 @@ class Model:
         return model
 
 
-def sound_paths(sources):
-    """Sound files of files and folders, folders in the order of the names in them.
-
-    Raises
-    ------
-    OSError
-        With its name, if something is not there or cannot be listed.
-    """
-    paths = []
-    for source in _as_list(sources):
-        paths += layouts.sound_files(source) if os.path.isdir(source) else [Path(source)]
-    return paths
-
-
-def _as_list(sources):
-    return [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-
-
-def _listed(sources):
-    shown = [plain_name(source) for source in _as_list(sources)]
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "") or "nothing"
-
-
-def _inspect(path, channel, clip_seconds):
-    """A training file's entry, and its clips: (Recording, level, seconds) and `AudioError`s."""
-    found = audio.properties(path)
-    recordings = [Recording(path, channel)]
-    if clip_seconds is not None:
-        recordings = audio.pieces(path, clip_seconds, channel=channel)
-    clips, problems = _heard(recordings)
-    if not clips:
-        raise problems[0]
-    digest = hashlib.sha256()
-    try:
-        with open(path, "rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-    except OSError as error:
-        raise AudioError(path, f"cannot be read ({error.strerror or error})") from None
-    entry = _entry(plain_name(Path(path).name)[:MAX_NAME], digest, found.rate, found.channels, found.seconds, clips)
-    return entry, clips, problems
-
-
-def _inspect_samples(recording):
-    clips, _ = _heard([recording], strict=True)
-    samples = np.ascontiguousarray(recording.samples)
-    digest = hashlib.sha256(
-        f"{samples.dtype.str} {samples.shape} {recording.source_rate} ".encode() + samples.tobytes()
-    )
-    n_channels = samples.shape[1] if samples.ndim == 2 else 1
-    rate = int(recording.source_rate)
-    return _entry(str(recording.path), digest, rate, n_channels, len(samples) / rate, clips), clips, []
-
-
-def _heard(recordings, strict=False):
-    clips, problems = [], []
-    for recording in recordings:
-        try:
-            samples = recording.read(rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
-        except AudioError as error:
-            if strict:
-                raise
-            problems.append(error)
-        else:
-            clips.append((recording, _level(samples), samples.size / modspec.RATE))
-    return clips, problems
-
-
-def _entry(name, digest, rate, channels, seconds, clips):
-    return {
-        "name": name,
-        "sha256": digest.hexdigest(),
-        "rate": rate,
-        "channels": channels,
-        "seconds": round(seconds, 6),
-        "clips": len(clips),
-    }
-
-
 def _observe(recording, members):
     """An Observation, given pairs of system and extractor."""
     samples = recording.read(rate=modspec.RATE, min_samples=modspec.MIN_SAMPLES)
     rate = recording.source_rate if recording.samples is not None else audio.properties(recording.path).rate
     features = tuple(system.feature(samples, extractor) for system, extractor in members)
-    return Observation(features, _level(samples), rate, samples.size / modspec.RATE, recording.start)
-
-
-def _level(samples):
-    """RMS, dB re full scale."""
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
-    return max(10 * math.log10(power), SILENCE) if power > 0 else SILENCE
+    return Observation(features, training.level_of(samples), rate, samples.size / modspec.RATE, recording.start)
 
 
 def _range(values):
@@ -829,25 +657,12 @@ def _one_thread():
     return _controller().limit(limits=1)
 
 
-def _hush(*kinds):
-    for kind in kinds:
-        warnings.simplefilter("ignore", kind)
-
-
 def _now():
     """The time, UTC; that of SOURCE_DATE_EPOCH where it is set, so that a model can be made again byte by byte."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))))
 
 
-def _checked_clip_seconds(seconds):
-    if seconds is None:
-        return None
-    if not isinstance(seconds, (int, float)) or not SHORTEST <= seconds <= LONGEST:
-        raise DataError(f"clips of {seconds} s: give a length from {SHORTEST:.3g} to {LONGEST:g} s")
-    return float(seconds)
-
-
-# What a file's header must hold, and the checks of it. All raise ValueError.
+# What a file's header must hold.
 
 _HEADER = (
     "system",
@@ -864,59 +679,32 @@ _HEADER = (
 )
 
 
-def _keys(value, what, keys):
-    if not isinstance(value, dict) or value.keys() != set(keys):
-        raise ValueError(f"{what} does not hold {', '.join(keys)}")
-
-
-def _is_text(value, longest):
-    return isinstance(value, str) and len(value) <= longest
-
-
-def _list(value, what):
-    if not isinstance(value, list):
-        raise ValueError(f"{what} is no list")
-    return value
-
-
-def _number(value, what, low, high):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ValueError(f"{what} is no number from {low:g} to {high:g}")
-    return float(value)
-
-
-def _whole(value, what, low, high):
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(f"{what} is no whole number from {low} to {high}")
-    return value
-
-
 def _checked_file(file):
-    _keys(file, "a training file", ("name", "sha256", "rate", "channels", "seconds", "clips"))
-    if not _is_text(file["name"], MAX_NAME):
+    checks.keys(file, "a training file", ("name", "sha256", "rate", "channels", "seconds", "clips"))
+    if not checks.is_text(file["name"], training.MAX_NAME):
         raise ValueError("a training file's name is no short text")
     digest = file["sha256"]
     if not isinstance(digest, str) or len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise ValueError("sha256 is no digest")
-    _whole(file["rate"], "rate", *audio.RATES)
-    _whole(file["channels"], "channels", 1, 2**16)
-    _number(file["seconds"], "seconds", 0, 1e9)
-    _whole(file["clips"], "clips", 1, MAX_CLIPS)
+    checks.whole(file["rate"], "rate", *audio.RATES)
+    checks.whole(file["channels"], "channels", 1, 2**16)
+    checks.number(file["seconds"], "seconds", 0, 1e9)
+    checks.whole(file["clips"], "clips", 1, MAX_CLIPS)
     return file
 
 
 def _system(kind, parameters):
     """A system with the parameters that a file says, within its limits."""
-    _keys(parameters, "parameters", kind.LIMITS)
+    checks.keys(parameters, "parameters", kind.LIMITS)
     checked = {}
     for name, (wanted, low, high) in kind.LIMITS.items():
         value = parameters[name]
         if isinstance(wanted, tuple):
-            checked[name] = [_number(item, name, low, high) for item in _list(value, name)]
+            checked[name] = [checks.number(item, name, low, high) for item in checks.items(value, name)]
             if len(checked[name]) != len(wanted) or sorted(checked[name]) != checked[name]:
                 raise ValueError(f"{name} are not {len(wanted)} ascending numbers")
         else:
-            checked[name] = (_whole if wanted is int else _number)(value, name, low, high)
+            checked[name] = (checks.whole if wanted is int else checks.number)(value, name, low, high)
     return kind(**checked)
 
 

@@ -175,7 +175,9 @@ def test_a_clip_unlike_the_training_clips_is_scored_and_flagged(asd, tmp_path):
     notes = " ".join(json.loads(out)["clips"][0]["notes"])
     assert "level" in notes
     assert "8000 Hz" in notes
-    assert "clips unlike the training clips" in only_line(err, "warning")
+    warning = only_line(err, "warning")
+    assert "clips unlike the training clips" in warning
+    assert "8000 Hz" in warning
 
 
 def test_long_recordings_get_a_row_a_clip_with_its_time(asd, tmp_path):
@@ -218,6 +220,23 @@ def test_names_that_are_no_unicode_are_scored(asd, fan, tmp_path):
     assert code == 0
     assert "\x1b" not in out
     assert len(read_csv(tmp_path / "a.csv")) == 2
+
+
+# -- watch (more in test_watch.py) ---------------------------------------------------------------------
+
+
+def test_watch_refuses_what_it_cannot_watch_in_one_line(asd, fan, tmp_path):
+    (fan / "other.csv").write_text("a,b\n")
+    for args, said in (
+        (["fan.asd", "nowhere"], "no such folder"),
+        (["fan.asd", "new", "--csv", "other.csv"], "other.csv: its first line"),
+        (["nowhere.asd", "new"], "nowhere.asd"),
+        (["fan.asd", "new", "--csv", tmp_path / "a.csv", "--exec", "'"], "--exec"),
+    ):
+        code, out, err = asd("watch", *args)
+        assert code == 1
+        assert not out
+        assert said in only_line(err, "error")
 
 
 # -- info and the rest ---------------------------------------------------------------------------------

@@ -16,16 +16,11 @@ from hypothesis import strategies as st
 
 from asd import modelfile, synth
 from asd.audio import RATE, AudioError, BrokenClipWarning, ChannelsWarning, DataError
-from asd.model import (
-    DuplicateWarning,
-    Judgement,
-    Model,
-    NamedAnomalyWarning,
-    UnlikeTrainingWarning,
-)
+from asd.model import Judgement, Model
 from asd.modelfile import ModelError
 from asd.systems import SYSTEMS
 from asd.thresholds import FewScoresWarning
+from asd.training import DuplicateWarning, NamedAnomalyWarning, UnlikeTrainingWarning
 
 pytestmark = pytest.mark.filterwarnings("ignore::asd.detectors.FewClipsWarning", "ignore::asd.ivector.FewFramesWarning")
 ALL = list(SYSTEMS)
