@@ -21,7 +21,6 @@ from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writ
 from asd.parallel import ClipMap, available_cores
 from asd.scoring import score, with_siblings, with_view
 
-FLAGS = "--data, --saved or --output"
 REPORT_CLIPS = 5  # explained in a report, of either label
 
 
@@ -88,9 +87,9 @@ def main(system, description, script, repo, argv=None, *, saved=None, add_argume
     options["report_clips"] = args.report_clips if args.report else None
     if made.members:
         options |= {"members_scores": args.scores, "require_data": args.data is not None}
-        return reported(partial(fuse, made, args.mode, places, **options), flags=FLAGS)
+        return reported(partial(fuse, made, args.mode, places, **options))
     job = partial(run, made, args.mode, places, jobs=args.jobs, force=args.force, **options)
-    return reported(job, flags=FLAGS)
+    return reported(job)
 
 
 def run(system, mode, places, *, machines=None, jobs=None, force=False, progress=False, report_clips=None):

@@ -98,7 +98,7 @@ def add_fit(subparsers):
         "a training file is not used)",
     )
     _add_jobs(parser)
-    parser.set_defaults(job=lambda args: reported(partial(_fit, args), kept="nothing is written"))
+    parser.set_defaults(job=lambda args: _reported(_fit, args))
 
 
 def _fit(args):
@@ -194,7 +194,7 @@ def add_score(subparsers):
         "column start (s) after file (default: as the model was fitted)",
     )
     _add_jobs(parser)
-    parser.set_defaults(job=lambda args: reported(partial(_score, args), kept="nothing is written"))
+    parser.set_defaults(job=lambda args: _reported(_score, args))
 
 
 def _score(args):
@@ -346,7 +346,7 @@ def add_watch(subparsers):
         help="cut recordings into clips of that length (default: as the model was fitted)",
     )
     parser.add_argument("--quiet", action="store_true", help="no line for a normal clip")
-    parser.set_defaults(job=lambda args: reported(partial(_watch, args)))
+    parser.set_defaults(job=lambda args: _reported(_watch, args))
 
 
 def _watch(args):
@@ -398,7 +398,7 @@ def add_info(subparsers):
     parser.add_argument(
         "--json", action="store_true", help="print JSON, with the name and digest of every training file"
     )
-    parser.set_defaults(job=lambda args: reported(partial(_info, args)))
+    parser.set_defaults(job=lambda args: _reported(_info, args))
 
 
 def _info(args):
@@ -451,6 +451,10 @@ def _command(subparsers, name, summary, description, exit_codes=EXIT_CODES):
         epilog=exit_codes,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _reported(job, args):
+    return reported(partial(job, args), kept="nothing is written", elsewhere="choose another place")
 
 
 def _add_jobs(parser):

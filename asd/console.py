@@ -39,7 +39,12 @@ def display(path):
     return str(path) if relative.startswith(os.path.join("..", "..")) else relative
 
 
-def reported(job, *, kept="finished machine ids are kept, run again to go on", flags=None):
+def reported(
+    job,
+    *,
+    kept="finished machine ids are kept, run again to go on",
+    elsewhere="choose another folder with --data, --saved or --output",
+):
     """Do a job for a person: print what it returns, its warnings by kind, its error in one line; the exit code.
 
     Parameters
@@ -48,8 +53,8 @@ def reported(job, *, kept="finished machine ids are kept, run again to go on", f
         Returns a str or an :class:`Outcome`.
     kept : str
         What is said of the work done so far if the person interrupts it.
-    flags : str, optional
-        Those that choose other folders, for an error that calls for one.
+    elsewhere : str
+        How to choose another place for what cannot be read or written where it is.
     """
     output = error = None
     before = signal.signal(signal.SIGINT, partial(_end_at_once, kept))
@@ -77,7 +82,7 @@ def reported(job, *, kept="finished machine ids are kept, run again to go on", f
             error = OSError(problem.errno, problem.strerror, "standard output")
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if error is not None:
-        print(f"error: {_mend(error, flags)}", file=sys.stderr)
+        print(f"error: {_mend(error, elsewhere)}", file=sys.stderr)
     return 1 if error is not None else code
 
 
@@ -121,7 +126,7 @@ def _warning_line(kind, subjects):
     return f"{kind.kind} ({len(subjects)}): {', '.join(shown)}"
 
 
-def _mend(error, flags):
+def _mend(error, elsewhere):
     """What an error says, with a mend where it is the system's own."""
     if not isinstance(error, OSError):
         return error
@@ -129,6 +134,5 @@ def _mend(error, flags):
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         mend = "free some space or choose another folder, and run again; what is finished is kept"
     elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT):
-        place = f"another folder with {flags}" if flags else "another place"
-        mend = f"choose {place}, or change its permissions, and run again"
+        mend = f"{elsewhere}, or change its permissions, and run again"
     return f"{error.filename or 'system'}: {error.strerror or error}; {mend}"
