@@ -3,6 +3,7 @@
 Conventions: samples are 1-D float32 arrays in [-1, 1], rates are in Hz.
 """
 
+import io
 import os
 import struct
 import warnings
@@ -185,7 +186,7 @@ def read(path, *, rate=RATE, channel=0, min_samples=1, start=0.0, seconds=None):
 
     Parameters
     ----------
-    path : str or Path
+    path : str or Path or Address
         Any format that libsndfile reads.
     rate : int
         Wanted sample rate, Hz.
@@ -210,17 +211,21 @@ def read(path, *, rate=RATE, channel=0, min_samples=1, start=0.0, seconds=None):
     -----
     ResampledWarning, ChannelsWarning
     """
-    with _opened(path) as sound:
-        first, promised = _span(path, sound.frames, sound.samplerate, start, seconds)
-        source_rate = sound.samplerate
-        if first:
-            sound.seek(first)
-        n = -1 if seconds is None else promised
-        if sound.subtype == "PCM_16":  # the same values as libsndfile's own conversion, in a third of the time
-            samples = sound.read(n, dtype="int16") * np.float32(2**-15)
+    with _readable(path) as file:
+        plain = _check_whole(path, file)
+        if plain is not None:
+            frames, source_rate, n_channels, at = plain
+            first, promised = _span(path, frames, source_rate, start, seconds)
+            file.seek(at + 2 * n_channels * first)
+            samples = np.frombuffer(file.read(2 * n_channels * promised), "<i2") * np.float32(2**-15)
+            samples = samples.reshape(-1, n_channels) if n_channels > 1 else samples
         else:
-            samples = sound.read(n, dtype="float32")
-            _check_range(path, samples)
+            with _sound(path, file) as sound:
+                source_rate = sound.samplerate
+                first, promised = _span(path, sound.frames, source_rate, start, seconds)
+                sound.seek(first)
+                samples = sound.read(-1 if seconds is None else promised, dtype="float32")
+                _check_range(path, samples)
     if len(samples) < promised:
         raise AudioError(path, f"truncated: {len(samples)} of {promised} samples")
     if samples.ndim == 2:
@@ -231,22 +236,38 @@ def read(path, *, rate=RATE, channel=0, min_samples=1, start=0.0, seconds=None):
 
 
 @contextmanager
-def _opened(path):
-    """A `soundfile.SoundFile`; whatever goes wrong with it is an `AudioError`."""
+def _readable(path):
+    """An open binary file, of an address all of it at once; whatever goes wrong with it is an `AudioError`."""
     try:
-        with open(path, "rb") as file:
-            _check_whole(path, file)
-        name = os.fsencode(path) if os.name == "posix" else os.fspath(path)  # soundfile wants UTF-8 of a str
-        with soundfile.SoundFile(name) as sound:
-            if not 0 <= sound.frames <= MOST:  # a FLAC file that was written to a pipe, or is being written
-                raise AudioError(path, "does not say how long it is: not finished, or to be converted once more")
-            yield sound
+        with open(path, "rb") if isinstance(path, str | os.PathLike) else io.BytesIO(path.read_bytes()) as file:
+            yield file
     except soundfile.SoundFileError as error:
         raise AudioError(path, f"not a readable sound file ({str(error).rstrip('.').split(': ')[-1]})") from None
     except TypeError:
         raise AudioError(path, "raw samples without a header; convert them to WAV") from None
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def _sound(path, file):
+    """A `soundfile.SoundFile` of an open file."""
+    source = file
+    if isinstance(path, str | os.PathLike):
+        source = os.fsencode(path) if os.name == "posix" else os.fspath(path)  # soundfile wants UTF-8 of a str
+    with soundfile.SoundFile(source) as sound:
+        if not 0 <= sound.frames <= MOST:  # a FLAC file that was written to a pipe, or is being written
+            raise AudioError(path, "does not say how long it is: not finished, or to be converted once more")
+        yield sound
+
+
+@contextmanager
+def _opened(path):
+    """The same of a path, if the file is whole."""
+    with _readable(path) as file:
+        _check_whole(path, file)
+        with _sound(path, file) as sound:
+            yield sound
 
 
 def _span(path, frames, rate, start, seconds):
@@ -311,7 +332,14 @@ def _check_whole(path, file):
     """Refuse an empty file, and a WAV (RIFF, RIFX or RF64) that promises more bytes than the file holds.
 
     libsndfile reads what is left of a truncated WAV without a word.
+
+    Returns
+    -------
+    (n_frames, rate, n_channels, offset) or None
+        Of a plain WAV of 16 bit, whose samples stand at that offset: reading them takes a quarter of
+        the time that libsndfile takes. None of any other file.
     """
+    plain = None
     size = file.seek(0, 2)
     file.seek(0)
     if not size:
@@ -319,10 +347,12 @@ def _check_whole(path, file):
     header = file.read(12)
     if header[:4] in (b"RIFF", b"RIFX", b"RF64") and header[8:12] == b"WAVE":
         order = ">" if header[:4] == b"RIFX" else "<"
-        at, long_length = 12, 0
+        at, long_length, form = 12, 0, None
         while at + 8 <= size:
             file.seek(at)
             name, length = struct.unpack(order + "4sI", file.read(8))
+            if name == b"fmt " and length >= 16 and at + 24 <= size:
+                form = struct.unpack(order + "HHIIHH", file.read(16))
             if name == b"ds64" and at + 24 <= size:  # RF64: sizes of 64 bits, of the file and of the samples
                 long_length = struct.unpack("<8xQ", file.read(16))[0]
             if name == b"data":
@@ -331,8 +361,18 @@ def _check_whole(path, file):
                 # 0 (or 2**32 - 1 without more): written to a pipe, the length was not known.
                 if length and at + 8 + length > size:
                     raise AudioError(path, f"truncated: {size - at - 8} of {length} bytes of samples")
+                if header[:4] == b"RIFF" and length and form:
+                    plain = _pcm_16(file, *form, length)
                 break
             at += 8 + length + length % 2
         else:
             raise AudioError(path, "truncated: a WAV header without samples")
     file.seek(0)
+    return plain
+
+
+def _pcm_16(file, encoding, n_channels, rate, _, frame_bytes, bits, length):
+    """What :func:`_check_whole` returns, `file` standing at `length` bytes of samples."""
+    if encoding != 1 or bits != 16 or not n_channels or frame_bytes != 2 * n_channels or length < frame_bytes:
+        return None
+    return length // frame_bytes, rate, n_channels, file.tell()

@@ -173,8 +173,10 @@ class SpectraCache:
                     found[key[1]] = self._read(path, "X_train")
         return found
 
-    def save(self, clips, features, peers=()):
+    def save(self, clips, features, peers=(), clip_map=map):
         """Write features and manifest; whatever was there is no longer trusted from the first byte on.
+
+        `clip_map` applies a function to a list of clips, as `map` does.
 
         Raises
         ------
@@ -189,7 +191,7 @@ class SpectraCache:
             "machine": clips.machine,
             "id": clips.id,
             "parameters": self.parameters,
-            "clips": _fingerprints(clips),
+            "clips": _fingerprints(clips, clip_map),
             "left_out": [list(entry) for entry in features.left_out],
             "arrays": [hashlib.sha256(content).hexdigest() for content in contents],
         }
@@ -406,8 +408,10 @@ class IVectorCache:
                 return IVectorExtractor.load(path)
         return None
 
-    def save(self, clips, features, peers=()):
+    def save(self, clips, features, peers=(), clip_map=map):
         """Write i-vectors, extractor and manifest; whatever was there is no longer trusted from the first byte on.
+
+        `clip_map` applies a function to a list of clips, as `map` does.
 
         Raises
         ------
@@ -432,8 +436,8 @@ class IVectorCache:
             "machine": clips.machine,
             "id": clips.id,
             "parameters": self.parameters,
-            "clips": _fingerprints(clips),
-            "peers": self._peer_fingerprints(peers),
+            "clips": _fingerprints(clips, clip_map),
+            "peers": self._peer_fingerprints(peers, clip_map),
             "left_out": [list(entry) for entry in features.left_out],
             "extractor": _file_digest(self._extractor_path(clips)),
             "held_out": hashlib.sha256(held_out).hexdigest(),
@@ -558,8 +562,8 @@ class IVectorCache:
             )
         return vector
 
-    def _peer_fingerprints(self, peers):
-        return {peer.id: _fingerprints(peer)["train"] for peer in peers if peer.train} if self.whole_type else {}
+    def _peer_fingerprints(self, peers, clip_map):
+        return {p.id: _fingerprints(p, clip_map)["train"] for p in peers if p.train} if self.whole_type else {}
 
 
 def _recorded_names(manifest):
@@ -601,9 +605,11 @@ def _npy_bytes(array):
     return buffer.getvalue()
 
 
-def _fingerprints(clips):
+def _fingerprints(clips, clip_map):
     """Per split: name -> [size in bytes, time of change in ns, CRC-32], in the order of the clips."""
-    return {split: {c.name: _fingerprint(c.path) for c in getattr(clips, split)} for split in ("train", "test")}
+    names = {split: [clip.name for clip in getattr(clips, split)] for split in ("train", "test")}
+    made = iter(clip_map(_fingerprint, [clip.path for clip in clips.train + clips.test]))
+    return {split: dict(zip(of_split, made, strict=False)) for split, of_split in names.items()}
 
 
 def _fingerprint(path):

@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from asd import dataset, results
+from asd.address import absolute, place
 from asd.audio import BrokenClipWarning, DataError, DataWarning
 from asd.cache import CacheError
 from asd.console import display, positive, reported
@@ -83,16 +84,29 @@ def main(system, description, script, repo, argv=None, *, saved=None, add_argume
     if args.output:
         places = places.under(args.output)
     made = system(args)
+    if args.scheduler:
+        places = replace(places, data=absolute(places.data))  # a worker has another working directory
     options = {"machines": args.machines, "progress": not args.quiet}
     options["report_clips"] = args.report_clips if args.report else None
     if made.members:
         options |= {"members_scores": args.scores, "require_data": args.data is not None}
         return reported(partial(fuse, made, args.mode, places, **options))
-    job = partial(run, made, args.mode, places, jobs=args.jobs, force=args.force, **options)
+    job = partial(run, made, args.mode, places, jobs=args.jobs, scheduler=args.scheduler, force=args.force, **options)
     return reported(job)
 
 
-def run(system, mode, places, *, machines=None, jobs=None, force=False, progress=False, report_clips=None):
+def run(
+    system,
+    mode,
+    places,
+    *,
+    machines=None,
+    jobs=None,
+    scheduler=None,
+    force=False,
+    progress=False,
+    report_clips=None,
+):
     """Score every machine id of a data set and write results, scores and, in "e", the submission.
 
     Parameters
@@ -104,6 +118,8 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
         Only these machine types.
     jobs : int, optional
         Worker processes; default all cores.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers are used instead, or "local": see :class:`ClipMap`.
     force : bool
         Compute features again where the clips are there.
     progress : bool
@@ -127,7 +143,7 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
     started = time.time()
     cache = system.cache(places.saved, mode)
     ids = _find_ids(places, cache, mode, machines)
-    clip_map = ClipMap(jobs, progress=progress)
+    clip_map = ClipMap(jobs, progress=progress, scheduler=scheduler)
     outputs = Outputs(system, mode, places, report_clips=report_clips)
 
     incomplete, unusable = [], []
@@ -148,19 +164,20 @@ def run(system, mode, places, *, machines=None, jobs=None, force=False, progress
                 with threadpool_limits(1):
                     features = system.compute(clips, peers, clip_map, description, known)
                 if len(features.train) and len(features.test):
-                    cache.save(clips, features, peers)
+                    cache.save(clips, features, peers, partial(clip_map, description=f"{description} manifest"))
             yield clips, features
 
     spectra = partial(found, system, cache, places.saved)
-    for clips, features, siblings in with_siblings(system, ids, spectra, lambda machine: cache.training(machine)):
-        if problem := _problem(mode, places, clips, features):
-            incomplete.append((clips, problem))
-            continue
-        scored = score(system, clips, features, siblings)
-        for view, view_cache, folder, weight in views:
-            for _, of_view in found(view, view_cache, folder, [clips]):
-                scored = with_view(scored, of_view and score(view, clips, of_view), weight, view.name)
-        outputs.add(scored)
+    with clip_map:
+        for clips, features, siblings in with_siblings(system, ids, spectra, lambda machine: cache.training(machine)):
+            if problem := _problem(mode, places, clips, features):
+                incomplete.append((clips, problem))
+                continue
+            scored = score(system, clips, features, siblings)
+            for view, view_cache, folder, weight in views:
+                for _, of_view in found(view, view_cache, folder, [clips]):
+                    scored = with_view(scored, of_view and score(view, clips, of_view), weight, view.name)
+            outputs.add(scored)
     folders = (*outputs.folders, places.saved, *(folder for _, _, folder, _ in views))
     return _conclude(outputs, incomplete, unusable, machines, ids, folders, started)
 
@@ -362,17 +379,17 @@ def _parser(description, script, repo, saved):
         prog=script.name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
-    def place(*parts):
+    def default(*parts):
         path = repo.joinpath(*parts)
         return os.path.relpath(path) if path.exists() else str(path)
 
     parser.add_argument("mode", choices=("d", "e"), help="d: development set, results; e: evaluation set, submission")
     parser.add_argument(
         "--data",
-        type=Path,
+        type=place,
         metavar="DIR",
-        help="folder that holds <machine>/train and <machine>/test "
-        f"(default: {place('dev_data')} or {place('eval_data')})",
+        help="folder that holds <machine>/train and <machine>/test, or its URL "
+        f"(default: {default('dev_data')} or {default('eval_data')})",
     )
     parser.add_argument(
         "--saved",
@@ -385,11 +402,17 @@ def _parser(description, script, repo, saved):
         type=Path,
         metavar="DIR",
         help="put results, score files, submission and report below DIR (default: results beside the script, scores in "
-        f"{place('bin', 'ensemble')}/individual_scores, submission in {place('task2')})",
+        f"{default('bin', 'ensemble')}/individual_scores, submission in {default('task2')})",
     )
     parser.add_argument("--machines", nargs="+", metavar="NAME", help="only these machine types (default: all found)")
     parser.add_argument(
         "--jobs", type=positive, metavar="N", help=f"worker processes (default: all cores, here {available_cores()})"
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="analyse clips on a Dask cluster instead: address of its scheduler, e.g. tcp://host:8786, or local to "
+        "start one here with --jobs workers (docs/scaling.md)",
     )
     parser.add_argument("--force", action="store_true", help="compute features again where the WAVs are there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -397,7 +420,7 @@ def _parser(description, script, repo, saved):
         "--report",
         action="store_true",
         help="write an HTML page: figures with intervals, ROC curves, clips to listen to and why they scored high "
-        f"(below {place('reports')})",
+        f"(below {default('reports')})",
     )
     parser.add_argument(
         "--report-clips",

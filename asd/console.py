@@ -34,7 +34,9 @@ def positive(text):
 
 
 def display(path):
-    """A path as short as it can be said from here."""
+    """A path as short as it can be said from here; an address as it is."""
+    if "://" in str(path):
+        return str(path)
     relative = os.path.relpath(path)
     return str(path) if relative.startswith(os.path.join("..", "..")) else relative
 

@@ -17,6 +17,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asd.address import place
 from asd.audio import DataError, DataWarning
 
 MACHINES = ("ToyCar", "ToyConveyor", "fan", "pump", "slider", "valve")  # of 2020, in the published order
@@ -95,7 +96,7 @@ def scan(root, mode, machines=None):
 
     Parameters
     ----------
-    root : str or Path
+    root : str or Path or Address
         Folder that holds `<machine>/train` and `<machine>/test`.
     mode : {"d", "e"}
         Which test names belong: labelled or unlabelled ones.
@@ -121,7 +122,7 @@ def scan(root, mode, machines=None):
     """
     if mode not in ("d", "e"):
         raise ValueError(f"mode is 'd' (development) or 'e' (evaluation), not {mode!r}")
-    root = Path(root)
+    root = place(root)
     found = []
     for folder in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
         if not is_text(folder.name):
@@ -206,6 +207,6 @@ def list_lines(path):
 def csv_rows(path):
     """Rows of a small CSV file with their numbers, from 1; DataError if it is not CSV in UTF-8."""
     try:
-        return list(enumerate(csv.reader(Path(path).read_text("utf-8-sig").splitlines()), 1))
+        return list(enumerate(csv.reader(place(path).read_text("utf-8-sig").splitlines()), 1))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV file in UTF-8 ({error}); fetch it again") from None

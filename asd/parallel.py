@@ -1,4 +1,4 @@
-"""One map over clips: this machine's cores, and the progress bar.
+"""One map over clips: this machine's cores, or a Dask cluster; the progress bar.
 
 Conventions: results come in the order of the items, the same whatever the number of workers; BLAS
 and OpenMP run one thread a worker.
@@ -29,11 +29,29 @@ class ClipMap:
         Worker processes; default all cores this process may use. One means this process.
     progress : bool
         Whether to draw a progress bar on stderr.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers take the place of processes here, or "local" for
+        one started here with `jobs` workers. It is connected to at the first call; `with`, or
+        `close`, ends that.
     """
 
-    def __init__(self, jobs=None, *, progress=False):
+    def __init__(self, jobs=None, *, progress=False, scheduler=None):
         self.jobs = jobs or available_cores()
         self.progress = progress
+        self.scheduler = scheduler
+        self._cluster = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Leave the cluster, if there is one."""
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None
 
     def __call__(self, function, items, description="", *, unit="clip", batch=BATCH):
         """`[function(item) for item in items]`, with what a clip lacks in its place.
@@ -59,6 +77,8 @@ class ClipMap:
         ------
         WorkerError
             If a worker process died.
+        ClusterError
+            If there is no such cluster, or it is gone; a worker that it loses is made up for.
 
         Warns
         -----
@@ -83,6 +103,9 @@ class ClipMap:
         )
 
     def _run(self, function, items, batch):
+        if self.scheduler and len(items):
+            yield from self._connected().map(_call, function, items, batch)
+            return
         if self.jobs == 1 or len(items) < 2:
             from threadpoolctl import threadpool_limits
 
@@ -105,6 +128,14 @@ class ClipMap:
             raise WorkerError(
                 "a worker process was killed, perhaps for want of memory; run again with fewer --jobs"
             ) from None
+
+    def _connected(self):
+        if self._cluster is None:
+            from asd.cluster import Cluster
+
+            with _children_left_alone():
+                self._cluster = Cluster(self.scheduler, self.jobs)
+        return self._cluster
 
 
 @contextmanager

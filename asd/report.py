@@ -296,7 +296,9 @@ def _harmonic(resampled):
 
 
 def _address(path, folder):
-    """Relative address of a file, as a link in a page of that folder."""
+    """Relative address of a file, as a link in a page of that folder; None of what is no local file."""
+    if not isinstance(path, str | os.PathLike):
+        return None
     try:
         # As browsers join addresses: without a look at where links lead.
         relative = os.path.relpath(os.path.abspath(path), os.path.abspath(folder))

@@ -170,10 +170,10 @@ class ModspecGraph(System):
         -------
         Features
         """
-        try:
-            frontend = self.learn_frontend([clip.path for clip in clips.train], name=clips)
-        except AudioError as error:
-            return Features([], [], [], [], [], [("train", Path(error.path).name, error.reason)])
+        learn = partial(self.learn_frontend, name=str(clips))
+        (frontend,) = clip_map(learn, [[clip.path for clip in clips.train]], f"{description} noise", unit="noise clip")
+        if isinstance(frontend, AudioError):
+            return Features([], [], [], [], [], [("train", Path(frontend.path).name, frontend.reason)])
         paths = [clip.path for clip in clips.train + clips.test]
         features = Features.of(clips, clip_map(partial(self.extract, frontend=frontend), paths, description))
         features.extractor = frontend
