@@ -1,17 +1,26 @@
-"""Fourier transform of many columns at once, for short frames padded with zeros.
+"""Fourier transforms of eight columns at once.
 
 A library transforms one row after the other. Here the batch runs along the columns, so that every
-operation of a butterfly is one vector operation over them, and the zeros behind a short frame cost
-nothing. Frames of 160 samples padded to 512 take half the time so.
+operation of a butterfly is one vector operation over them, and whoever makes the rows (a window, zeros
+behind a short frame) or takes them (magnitudes, overlap-add) does so in the first or last pass.
+
+A transform is a chain of passes [1]_, each from one pair of arrays into another: rows n / radix apart
+become neighbours, turned by roots of unity. The array is flat, of rows of ROW numbers: LANES real
+parts, then as many imaginary ones, in float32 one line of the cache. The radices' product is n, and
+any order serves: `pass_8` at lengths n, n / 8, ...
 
 References
 ----------
-.. [1] Stockham's self-sorting algorithm, radix 4: C. Van Loan, "Computational Frameworks for the
-       Fast Fourier Transform", SIAM, 1992, section 1.7.
+.. [1] Stockham's self-sorting algorithm: C. Van Loan, "Computational Frameworks for the Fast Fourier
+       Transform", SIAM, 1992, section 1.7.
 """
 
 import numpy as np
 from numba import njit
+
+from asd.lanes import LANES, load, store
+
+ROW = 2 * LANES
 
 
 def roots_of_unity(n, dtype):
@@ -21,106 +30,117 @@ def roots_of_unity(n, dtype):
 
 
 @njit(cache=True, nogil=True)
-def fft_columns(x_re, x_im, y_re, y_im, root_re, root_im, n_used):
-    """Fourier transform of every column of a complex array whose last rows are zero.
+def to_columns(samples, columns):
+    """Write samples so that `columns[i, h]` is the one at `n_rows * h + i`, zeros behind them.
 
-    Parameters
-    ----------
-    x_re, x_im, y_re, y_im : (n * n_columns,) float arrays
-        `x` holds the rows one after the other, `y` is a work array; both are overwritten.
-    root_re, root_im : (n,) float arrays
-        :func:`roots_of_unity`; n is a power of 2, at least 8.
-    n_used : int
-        Rows from here on count as zero and are not read; n // 4 to n // 2.
-
-    Returns
-    -------
-    re, im : (n * n_columns,) float arrays
-        One of the two pairs given.
+    Frames a hop of `n_rows` apart are neighbours then: sample i + n_rows * j of LANES frames is at
+    `columns[i, first + j]` and what follows.
     """
-    _first_stage(x_re, x_im, y_re, y_im, root_re, root_im, n_used)
-    x_re, x_im, y_re, y_im = y_re, y_im, x_re, x_im
-    n = root_re.size // 4
-    while n >= 4:
-        _stage(x_re, x_im, y_re, y_im, root_re, root_im, n)
-        x_re, x_im, y_re, y_im = y_re, y_im, x_re, x_im
-        n //= 4
-    if n == 2:
-        _last_stage(x_re, y_re)
-        _last_stage(x_im, y_im)
-        x_re, x_im = y_re, y_im
-    return x_re, x_im
-
-
-# In each stage, rows a, b, c, d, a quarter apart, become the four rows of their transform, turned
-# by roots. Every row is a slice of its own: the compiler vectorises over slices, not over offsets.
+    n_rows, n_columns = columns.shape
+    for h in range(min(n_columns, samples.size // n_rows)):
+        of_column = samples[n_rows * h : n_rows * (h + 1)]
+        for i in range(n_rows):
+            columns[i, h] = of_column[i]
+    for h in range(samples.size // n_rows, n_columns):
+        for i in range(n_rows):
+            at = n_rows * h + i
+            columns[i, h] = samples[at] if at < samples.size else 0
 
 
 @njit(cache=True, nogil=True)
-def _first_stage(x_re, x_im, y_re, y_im, root_re, root_im, n_used):
-    """Rows c and d are zero, and b is from row `n_used` on."""
+def pass_8(x, y, root_re, root_im, length):
+    """A pass of radix 8 over what is still `length` rows long, from `x` into `y`.
+
+    `root` are :func:`roots_of_unity` of the whole transform; the arrays have as many rows.
+    """
     n = root_re.size
-    width, quarter = x_re.size // n, n // 4
-    for p in range(quarter):
-        r1, i1, r2, i2, r3, i3 = root_re[p], root_im[p], root_re[2 * p], root_im[2 * p], root_re[3 * p], root_im[3 * p]
-        a, y = width * p, 4 * width * p
-        a_re, a_im = x_re[a : a + width], x_im[a : a + width]
-        y0_re, y0_im = y_re[y : y + width], y_im[y : y + width]
-        y1_re, y1_im = y_re[y + width : y + 2 * width], y_im[y + width : y + 2 * width]
-        y2_re, y2_im = y_re[y + 2 * width : y + 3 * width], y_im[y + 2 * width : y + 3 * width]
-        y3_re, y3_im = y_re[y + 3 * width : y + 4 * width], y_im[y + 3 * width : y + 4 * width]
-        for q in range(width):
-            re, im = a_re[q], a_im[q]
-            y0_re[q], y0_im[q] = re, im
-            y1_re[q], y1_im[q] = r1 * re - i1 * im, r1 * im + i1 * re
-            y2_re[q], y2_im[q] = r2 * re - i2 * im, r2 * im + i2 * re
-            y3_re[q], y3_im[q] = r3 * re - i3 * im, r3 * im + i3 * re
-        if p + quarter < n_used:
-            b = width * (p + quarter)
-            b_re, b_im = x_re[b : b + width], x_im[b : b + width]
-            for q in range(width):
-                re, im = b_re[q], b_im[q]
-                y0_re[q], y0_im[q] = y0_re[q] + re, y0_im[q] + im
-                y1_re[q], y1_im[q] = y1_re[q] + r1 * im + i1 * re, y1_im[q] + i1 * im - r1 * re
-                y2_re[q], y2_im[q] = y2_re[q] - r2 * re + i2 * im, y2_im[q] - r2 * im - i2 * re
-                y3_re[q], y3_im[q] = y3_re[q] - r3 * im - i3 * re, y3_im[q] - i3 * im + r3 * re
-
-
-@njit(cache=True, nogil=True)
-def _stage(x_re, x_im, y_re, y_im, root_re, root_im, n):
-    """A radix-4 stage of what is still n rows long."""
-    width, quarter, step = x_re.size // n, n // 4, root_re.size // n
-    for p in range(quarter):
+    width, step = n * ROW // length, n // length
+    apart, half = n * ROW // 8, root_re[n // 8]
+    for p in range(length // 8):
         k = p * step
-        r1, i1, r2, i2, r3, i3 = root_re[k], root_im[k], root_re[2 * k], root_im[2 * k], root_re[3 * k], root_im[3 * k]
-        a, b, c, d = width * p, width * (p + quarter), width * (p + 2 * quarter), width * (p + 3 * quarter)
-        y = 4 * width * p
-        a_re, a_im = x_re[a : a + width], x_im[a : a + width]
-        b_re, b_im = x_re[b : b + width], x_im[b : b + width]
-        c_re, c_im = x_re[c : c + width], x_im[c : c + width]
-        d_re, d_im = x_re[d : d + width], x_im[d : d + width]
-        y0_re, y0_im = y_re[y : y + width], y_im[y : y + width]
-        y1_re, y1_im = y_re[y + width : y + 2 * width], y_im[y + width : y + 2 * width]
-        y2_re, y2_im = y_re[y + 2 * width : y + 3 * width], y_im[y + 2 * width : y + 3 * width]
-        y3_re, y3_im = y_re[y + 3 * width : y + 4 * width], y_im[y + 3 * width : y + 4 * width]
-        for q in range(width):
-            sum_re, sum_im = a_re[q] + c_re[q], a_im[q] + c_im[q]
-            other_re, other_im = b_re[q] + d_re[q], b_im[q] + d_im[q]
-            y0_re[q], y0_im[q] = sum_re + other_re, sum_im + other_im
-            re, im = sum_re - other_re, sum_im - other_im
-            y2_re[q], y2_im[q] = r2 * re - i2 * im, r2 * im + i2 * re
-            difference_re, difference_im = a_re[q] - c_re[q], a_im[q] - c_im[q]
-            turned_re, turned_im = b_im[q] - d_im[q], d_re[q] - b_re[q]  # -1j (b - d)
-            re, im = difference_re + turned_re, difference_im + turned_im
-            y1_re[q], y1_im[q] = r1 * re - i1 * im, r1 * im + i1 * re
-            re, im = difference_re - turned_re, difference_im - turned_im
-            y3_re[q], y3_im[q] = r3 * re - i3 * im, r3 * im + i3 * re
+        for q in range(0, width, ROW):
+            y0, i0, y1, i1, y2, i2, y3, i3, y4, i4, y5, i5, y6, i6, y7, i7 = _butterfly_8(x, width * p + q, apart, half)
+            at = 8 * width * p + q
+            store(y, at, y0)
+            store(y, at + LANES, i0)
+            store_turned(y, at + width, y1, i1, root_re[k], root_im[k])
+            store_turned(y, at + 2 * width, y2, i2, root_re[2 * k], root_im[2 * k])
+            store_turned(y, at + 3 * width, y3, i3, root_re[3 * k], root_im[3 * k])
+            store_turned(y, at + 4 * width, y4, i4, root_re[4 * k], root_im[4 * k])
+            store_turned(y, at + 5 * width, y5, i5, root_re[5 * k], root_im[5 * k])
+            store_turned(y, at + 6 * width, y6, i6, root_re[6 * k], root_im[6 * k])
+            store_turned(y, at + 7 * width, y7, i7, root_re[7 * k], root_im[7 * k])
 
 
 @njit(cache=True, nogil=True)
-def _last_stage(x, y):
-    """The radix-2 stage that is left where n is not a power of 4."""
-    half = x.size // 2
-    a, b, y0, y1 = x[:half], x[half:], y[:half], y[half:]
-    for q in range(half):
-        y0[q], y1[q] = a[q] + b[q], a[q] - b[q]
+def last_pass_8(x, y, start, root_re):
+    """The pass of radix 8 over the last 8 rows' length, where nothing turns; `y` begins at `start`."""
+    n = root_re.size
+    width, half = n * ROW // 8, root_re[n // 8]
+    for q in range(0, width, ROW):
+        y0, i0, y1, i1, y2, i2, y3, i3, y4, i4, y5, i5, y6, i6, y7, i7 = _butterfly_8(x, q, width, half)
+        at = start + q
+        store(y, at, y0)
+        store(y, at + LANES, i0)
+        store(y, at + width, y1)
+        store(y, at + width + LANES, i1)
+        store(y, at + 2 * width, y2)
+        store(y, at + 2 * width + LANES, i2)
+        store(y, at + 3 * width, y3)
+        store(y, at + 3 * width + LANES, i3)
+        store(y, at + 4 * width, y4)
+        store(y, at + 4 * width + LANES, i4)
+        store(y, at + 5 * width, y5)
+        store(y, at + 5 * width + LANES, i5)
+        store(y, at + 6 * width, y6)
+        store(y, at + 6 * width + LANES, i6)
+        store(y, at + 7 * width, y7)
+        store(y, at + 7 * width + LANES, i7)
+
+
+@njit(nogil=True, inline="always")
+def store_turned(y, at, re, im, root_re, root_im):
+    """Store complex lanes times a root of unity."""
+    store(y, at, root_re * re - root_im * im)
+    store(y, at + LANES, root_re * im + root_im * re)
+
+
+@njit(nogil=True, inline="always")
+def butterfly_4(a_re, a_im, b_re, b_im, c_re, c_im, d_re, d_im):
+    """Fourier transform of four complex lanes, as eight real ones."""
+    sum_re, sum_im, other_re, other_im = a_re + c_re, a_im + c_im, b_re + d_re, b_im + d_im
+    re, im, turned_re, turned_im = a_re - c_re, a_im - c_im, b_im - d_im, d_re - b_re  # -1j (b - d)
+    return (
+        sum_re + other_re,
+        sum_im + other_im,
+        re + turned_re,
+        im + turned_im,
+        sum_re - other_re,
+        sum_im - other_im,
+        re - turned_re,
+        im - turned_im,
+    )
+
+
+@njit(nogil=True, inline="always")
+def _butterfly_8(x, at, apart, half):
+    """Fourier transform of eight complex lanes `apart` in an array, as 16 real ones; `half` is sqrt(1/2)."""
+    x0, i0, x4, i4 = load(x, at), load(x, at + LANES), load(x, at + 4 * apart), load(x, at + 4 * apart + LANES)
+    s0, si0, d0, di0 = x0 + x4, i0 + i4, x0 - x4, i0 - i4
+    x2, i2 = load(x, at + 2 * apart), load(x, at + 2 * apart + LANES)
+    x6, i6 = load(x, at + 6 * apart), load(x, at + 6 * apart + LANES)
+    s2, si2, d2, di2 = x2 + x6, i2 + i6, x2 - x6, i2 - i6
+    x1, i1 = load(x, at + apart), load(x, at + apart + LANES)
+    x5, i5 = load(x, at + 5 * apart), load(x, at + 5 * apart + LANES)
+    s1, si1, d1, di1 = x1 + x5, i1 + i5, x1 - x5, i1 - i5
+    x3, i3 = load(x, at + 3 * apart), load(x, at + 3 * apart + LANES)
+    x7, i7 = load(x, at + 7 * apart), load(x, at + 7 * apart + LANES)
+    s3, si3, d3, di3 = x3 + x7, i3 + i7, x3 - x7, i3 - i7
+    # Even rows: the transform of the four sums. Odd ones: that of the differences, turned by
+    # 1, (1 - 1j) half, -1j and -(1 + 1j) half.
+    e0, ei0, e1, ei1, e2, ei2, e3, ei3 = butterfly_4(s0, si0, s1, si1, s2, si2, s3, si3)
+    t1, ti1 = half * (d1 + di1), half * (di1 - d1)
+    t3, ti3 = half * (di3 - d3), half * (di3 + d3)  # ti3 with the other sign
+    a, ai, b, bi = d0 + di2, di0 - d2, t1 + t3, ti1 - ti3
+    c, ci, d, di = d0 - di2, di0 + d2, ti1 + ti3, t3 - t1
+    return e0, ei0, a + b, ai + bi, e1, ei1, c + d, ci + di, e2, ei2, a - b, ai - bi, e3, ei3, c - d, ci - di

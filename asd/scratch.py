@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 
+LINE = 64  # bytes: arrays begin where a line of the cache does, so that vectors lie in one line
 _kept = threading.local()
 
 
@@ -30,5 +31,8 @@ def empty(name, shape, dtype):
     arrays = _kept.__dict__
     key, size = f"{name} {np.dtype(dtype)}", math.prod(shape)
     if key not in arrays or arrays[key].size < size:
-        arrays[key] = np.empty(size, dtype)
+        n_bytes = size * np.dtype(dtype).itemsize
+        memory = np.empty(n_bytes + LINE, np.uint8)
+        first = -memory.ctypes.data % LINE
+        arrays[key] = memory[first : first + n_bytes].view(dtype)
     return arrays[key][:size].reshape(shape)

@@ -6,6 +6,10 @@ Each repeat times ours and the plain way on the same clip, one right after the o
 a ratio is the median over these pairs, so that a slow spell of the machine falls on both. The plain
 way is tests/plain.py: gammatone's fft_gtgram, scipy's lfilter channel by channel, framed energies,
 and a noise gate on librosa that computes its noise statistics a clip, as noisereduce 1.1.0 does.
+
+The floor is the time of the Fourier transforms alone that no way round leaves out: of the gate's
+frames, there and back, and of the gammatonegram's frames. It is measured twice, as scipy does them in
+blocks that stay in cache, and as asd.fft does.
 """
 
 import os
@@ -24,9 +28,11 @@ from pathlib import Path
 
 import librosa
 import numpy as np
+import scipy.fft
+from numba import njit
 from tqdm import tqdm
 
-from asd import audio, modspec, noisegate, synth
+from asd import audio, fft, modspec, noisegate, synth
 from asd.detectors import GraphClusters
 from asd.parallel import ClipMap
 from asd.systems import ModspecGraph
@@ -67,19 +73,54 @@ def stages_of_the_plain_way(path, noise):
     return reading, gate, bands, filters, reading + gate + bands + filters
 
 
+def library_floor(n_samples):
+    """scipy's transforms of a clip's frames, float32."""
+    gate_frames, frames = 1 + (n_samples + noisegate.HOP) // noisegate.HOP, 1 + (n_samples - modspec.FRAME) // 40
+    of_gate, of_bands = np.ones((64, noisegate.FRAME), np.float32), np.ones((128, modspec.FRAME), np.float32)
+    for _ in range(gate_frames // len(of_gate)):
+        scipy.fft.irfft(scipy.fft.rfft(of_gate, axis=1), noisegate.FRAME, axis=1)
+    for _ in range(frames // len(of_bands)):
+        scipy.fft.rfft(of_bands, axis=1)
+
+
+@njit
+def transforms(x, y, root_re, root_im, lengths, n_blocks):
+    """Passes of asd.fft at these lengths; the one of radix 4 that 2048 takes besides is left out."""
+    for _ in range(n_blocks):
+        for length in lengths:
+            fft.pass_8(x, y, root_re, root_im, length)
+        fft.last_pass_8(y, x, 0, root_re)
+
+
+def our_floor(n_samples):
+    """The passes of asd.fft over a clip's frames, two a lane, float32."""
+    for n, hop, lengths, times in ((noisegate.FRAME, 512, (512, 64), 2), (modspec.FRAME, 40, (512, 64), 1)):
+        x, y = np.zeros((2, n * fft.ROW), np.float32)
+        n_blocks = times * (n_samples // hop // fft.ROW)
+        transforms(x, y, *fft.roots_of_unity(n, np.float32), np.array(lengths), n_blocks)
+
+
 def compare_stages(paths, repeats):
     noise = noisegate.noise_clip(audio.read(path) for path in paths)
     threshold = noisegate.noise_threshold(noise)
     stages_of_ours(paths[0], threshold)
     stages_of_the_plain_way(paths[0], noise)
-    pairs = []
+    n_samples = audio.read(paths[0]).size
+    library_floor(n_samples)
+    our_floor(n_samples)
+    pairs, floors = [], []
     for i in tqdm(range(repeats), desc="stages", unit="clip"):
         path = paths[i % len(paths)]
         pairs.append((stages_of_ours(path, threshold), stages_of_the_plain_way(path, noise)))
+        floors.append([timed(lambda f=f: f(n_samples))[0] for f in (library_floor, our_floor)])
     ours, theirs = 1e3 * np.array(pairs).transpose(1, 0, 2)
     print(f"{'ms a 10 s clip, one core':<26}{'ours':>8}{'plain':>9}{'plain / ours':>15}")
     for name, a, b in zip(STAGES, ours.T, theirs.T, strict=True):
         print(f"{name:<26}{np.median(a):>8.2f}{np.median(b):>9.2f}{np.median(b / a):>15.1f}")
+    for name, floor in zip(("scipy", "asd.fft"), 1e3 * np.array(floors).T, strict=True):
+        print(
+            f"Fourier transforms alone, {name}: {np.median(floor):.2f} ms; ours {np.median(ours[:, -1] / floor):.2f} x"
+        )
 
 
 def compare_workers(paths, repeats):

@@ -44,6 +44,23 @@ def test_the_80_db_floor_takes_part(rng):
     np.testing.assert_allclose(gated(loud, noise)[2048:-2048], loud[2048:-2048], atol=1e-3)
 
 
+@pytest.mark.parametrize("n", [16000, 40000, 40500])
+@pytest.mark.parametrize("at", [0, 3000, -500])
+def test_the_loudest_moment_counts_wherever_it_is(rng, n, at):
+    noise = 1e-6 * rng.standard_normal(16000)
+    clip = 1e-6 * rng.standard_normal(n)
+    clip[at:][:400] += np.sin(np.arange(400))
+    np.testing.assert_allclose(gated(clip, noise), plain.noise_gate(clip, noise), atol=1e-12)
+
+
+def test_the_same_after_clips_of_other_lengths(clip, rng):
+    """Work arrays are kept between calls; nothing of one clip is in the next."""
+    noise = 0.01 * rng.standard_normal(16000)
+    first = gated(clip[:9000], noise)
+    gated(rng.standard_normal(50000), noise)
+    np.testing.assert_array_equal(gated(clip[:9000], noise), first)
+
+
 def test_silence_stays_silence_without_a_warning():
     silence = np.zeros(16000, np.float32)
     np.testing.assert_array_equal(gated(silence, silence), silence)
