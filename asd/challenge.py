@@ -144,6 +144,7 @@ def run(
     cache = system.cache(places.saved, mode)
     ids = _find_ids(places, cache, mode, machines)
     clip_map = ClipMap(jobs, progress=progress, scheduler=scheduler)
+    system.n_jobs = clip_map.jobs
     outputs = Outputs(system, mode, places, report_clips=report_clips)
 
     incomplete, unusable = [], []

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from asd.audio import DataError, DataWarning
+from asd.graph import nearest_neighbours
 
 
 class FewClipsWarning(DataWarning):
@@ -36,6 +37,8 @@ class GraphClusters(BaseEstimator):
     sigma_floor : float
         Added to every standard deviation. Bins of modulation spectra are of order 1e-6, so the
         published 1e-6 is a real regulariser.
+    n_jobs : int
+        Threads that build the graph; the result is the same for any number.
 
     Attributes
     ----------
@@ -50,8 +53,9 @@ class GraphClusters(BaseEstimator):
            anomalous sound detection", DCASE 2020 Challenge Task 2, technical report, 2020.
     """
 
-    def __init__(self, *, sigma_floor=1e-6):
+    def __init__(self, *, sigma_floor=1e-6, n_jobs=1):
         self.sigma_floor = sigma_floor
+        self.n_jobs = n_jobs
 
     def fit(self, X, y=None):
         """Build the graph and the clusters.
@@ -71,7 +75,7 @@ class GraphClusters(BaseEstimator):
             warnings.warn(FewClipsWarning("GraphClusters", "one training clip is a cluster of one"), stacklevel=2)
             self.labels_ = np.zeros(1, int)
         else:
-            neighbour = nearest_neighbours(X)
+            neighbour = nearest_neighbours(X, n_jobs=self.n_jobs)
             links = coo_array((np.ones(len(X)), (np.arange(len(X)), neighbour)), shape=(len(X), len(X)))
             self.labels_ = connected_components(links, directed=False)[1]
         return self._describe(X)
@@ -669,23 +673,6 @@ def cross_fitted_scores(detector, views, folds):
     return scores
 
 
-def nearest_neighbours(X):
-    """Index of each row's nearest other row in L1, the first one of equals.
-
-    Every pair is measured once, in tiles that stay in cache; memory beyond `X` is two numbers a
-    row, however many rows there are.
-
-    Parameters
-    ----------
-    X : (n, n_features) float64 array, n >= 2
-
-    Returns
-    -------
-    (n,) int array
-    """
-    return _nearest_neighbours(np.ascontiguousarray(X))
-
-
 def _as_vectors(X, n_features=None):
     """`(n, n_features)` contiguous float64, finite."""
     X = np.asarray(X, np.float64)
@@ -715,9 +702,6 @@ def _scatter(X):
     """Sum of the outer products of the rows' deviations from their mean."""
     X = X - X.mean(axis=0)
     return X.T @ X
-
-
-_TILE = 32  # rows: two tiles of 480 float64 components fit in L2
 
 
 # Eight sums side by side fill a vector register. They stand here one by one, and not as one sum that
@@ -751,24 +735,6 @@ def _l1_to_all(x, X):
     for i in range(len(X)):
         distances[i] = _l1(x, X[i])
     return distances
-
-
-@njit(cache=True, nogil=True)
-def _nearest_neighbours(X):
-    n = len(X)
-    distance = np.full(n, np.inf)
-    neighbour = np.zeros(n, np.int64)
-    for i_tile in range(0, n, _TILE):
-        for j_tile in range(i_tile, n, _TILE):
-            for i in range(i_tile, min(i_tile + _TILE, n)):
-                for j in range(max(i + 1, j_tile), min(j_tile + _TILE, n)):
-                    d = _l1(X[i], X[j])
-                    # A row meets the others in ascending order, so "<" keeps the first of equals.
-                    if d < distance[i]:
-                        distance[i], neighbour[i] = d, j
-                    if d < distance[j]:
-                        distance[j], neighbour[j] = d, i
-    return neighbour
 
 
 @njit(cache=True, nogil=True)

@@ -120,6 +120,31 @@ def square_root(typing, lanes):
 
 
 @intrinsic
+def absolute(typing, lanes):
+    def code(context, builder, signature, args):
+        vector = args[0].type
+        name = f"llvm.fabs.v{LANES}f{lanes.element.bitwidth}"
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector]), name), args
+        )
+
+    return lanes(lanes), code
+
+
+@intrinsic
+def total(typing, lanes):
+    """The sum of all eight, neighbours first: `((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7))`."""
+
+    def code(context, builder, signature, args):
+        parts = [builder.extract_element(args[0], ir.Constant(ir.IntType(32), i)) for i in range(LANES)]
+        while len(parts) > 1:
+            parts = [builder.fadd(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
+
+    return lanes.element(lanes), code
+
+
+@intrinsic
 def larger(typing, a, b):
     """The larger number of each pair."""
 

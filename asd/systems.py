@@ -137,6 +137,7 @@ class ModspecGraph(System):
             "modulation_range": tuple(modulation_range),
         }
         self.sigma_floor = sigma_floor
+        self.n_jobs = 1  # threads of the detector; a run sets it
 
     @property
     def parameters(self):
@@ -284,7 +285,7 @@ class ModspecGraph(System):
         """An unfitted estimator for `(n_clips, n_acoustic, n_modulation)` features."""
         from asd.detectors import GraphClusters  # here: workers extract features without scikit-learn
 
-        return GraphClusters(sigma_floor=self.sigma_floor)
+        return GraphClusters(sigma_floor=self.sigma_floor, n_jobs=self.n_jobs)
 
     def training_scores(self, features, detector=None):
         """Scores of the training clips by detectors that did not see them, `(n_train,)`."""

@@ -53,6 +53,17 @@ def test_neighbours_equal_a_whole_matrix_the_first_of_equals(n, width, levels, s
     np.testing.assert_array_equal(nearest_neighbours(X), distance.argmin(axis=1))
 
 
+@pytest.mark.parametrize("levels", [2, 1000])
+def test_neighbours_are_the_same_for_any_number_of_threads(rng, levels):
+    X = rng.integers(0, levels, (2101, 13)).astype(float)
+    alone = nearest_neighbours(X)
+    for n_jobs in (2, 3, 7):
+        np.testing.assert_array_equal(nearest_neighbours(X, n_jobs=n_jobs), alone)
+    distance = cdist(X, X, "cityblock")
+    np.fill_diagonal(distance, np.inf)
+    np.testing.assert_array_equal(alone, distance.argmin(axis=1))
+
+
 def test_distances_larger_than_any_constant():
     """The original marked the diagonal with 999."""
     X = np.array([[0.0], [5000], [20000], [26000]])
@@ -83,7 +94,7 @@ def test_the_nearest_cluster_is_told(spectra):
 
 def test_it_is_a_scikit_learn_estimator():
     detector = GraphClusters(sigma_floor=0.5)
-    assert clone(detector).get_params() == {"sigma_floor": 0.5}
+    assert clone(detector).get_params() == {"sigma_floor": 0.5, "n_jobs": 1}
 
 
 def test_one_training_clip_is_a_cluster_of_one():
