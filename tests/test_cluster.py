@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ def bug(n):
 
 def die(n):
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def slowly(n, folder):
+    (folder / f"{n}-{os.getpid()}").touch()
+    time.sleep(0.3)
+    return n
 
 
 def threads(n):
@@ -151,6 +158,24 @@ def test_what_happened_on_workers_is_told_here(cluster, capsys):
         assert os.getpid() not in processes
         with pytest.raises(ZeroDivisionError):
             clip_map(bug, range(9))
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_was_at_runs_on_another(cluster, tmp_path):
+    address, _, new_worker = cluster
+    new_worker()
+
+    def kill():
+        while len(begun := list(tmp_path.iterdir())) < 5:
+            time.sleep(0.01)
+        os.kill(int(begun[-1].name.split("-")[1]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with ClipMap(scheduler=address) as clip_map:
+        assert clip_map(partial(slowly, folder=tmp_path), range(16)) == list(range(16))
+    killer.join()
+    assert len(list(tmp_path.iterdir())) > 16  # some were begun twice
 
 
 def test_no_scheduler_at_that_address(monkeypatch):
