@@ -262,7 +262,7 @@ def test_a_cache_in_part_without_clips(run, fan, tmp_path):
     (tmp_path / "empty").mkdir()
     for path in tmp_path.glob("saved/fan/test/*_id_12_*"):
         path.unlink()
-    goes_on(run("d", tmp_path / "empty"), "(1)", "fan 12 (no test)")
+    goes_on(run("d", tmp_path / "empty", output=tmp_path / "again"), "(1)", "fan 12 (no test)")
 
 
 def test_broken_clips_are_named_and_left_out(run, fan, tmp_path):
