@@ -10,9 +10,12 @@ References
 """
 
 import asyncio
+import ctypes
 import threading
 import warnings
 from collections import deque
+from contextlib import suppress
+from functools import cache
 
 from asd.audio import DataError, DataWarning
 
@@ -20,6 +23,9 @@ LOCAL = "local"  # in the place of an address
 BATCH = 16  # clips a task, at most: a tenth of a second, against about a millisecond that Dask takes for it
 AHEAD = 4  # tasks a worker that are sent before their turn
 PATIENCE = 60  # seconds without any worker until that is an error
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # glibc's names of its settings
+KEPT = 2**25  # bytes
 
 _one_call = threading.Lock()
 _TIMEOUTS = TimeoutError, asyncio.TimeoutError  # one class from Python 3.11 on
@@ -165,5 +171,19 @@ def _run(sent, items):
     from threadpoolctl import threadpool_limits
 
     call, function = sent
+    _keep_memory()
     with _one_call, threadpool_limits(1):
         return [call(function, item) for item in items]
+
+
+@cache
+def _keep_memory():
+    """Let this process keep freed memory of a clip's size for the next clip.
+
+    Dask's nannies start workers with MALLOC_TRIM_THRESHOLD_ low, so that every clip's arrays are new
+    pages, which the system fills in one by one: half as long again a clip.
+    """
+    with suppress(OSError, AttributeError, TypeError):  # no glibc
+        c = ctypes.CDLL(None)
+        c.mallopt(MMAP_THRESHOLD, KEPT)
+        c.mallopt(TRIM_THRESHOLD, KEPT)
