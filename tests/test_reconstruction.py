@@ -15,7 +15,7 @@ from asd.detectors import FewClipsWarning, LocalReconstruction, ReconstructionDi
 from asd.fusion import CalibratedFusion
 
 SCORES = "individual_scores/dev/local_reconstruction"
-pytestmark = pytest.mark.filterwarnings("default::asd.detectors.FewClipsWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::asd.detectors.FewClipsWarning")
 
 
 def spectra(rng, n, shape=(60, 8), centre=0.0):
