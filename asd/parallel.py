@@ -13,7 +13,7 @@ from threading import current_thread, main_thread
 
 from asd.audio import AudioError, DataError
 
-BATCH = 4  # clips sent to a worker at once: few, so that no worker is left waiting at the end
+BATCH = 8  # clips sent to a worker at once: few, so that no worker is left waiting at the end
 
 
 class WorkerError(DataError):
