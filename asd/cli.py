@@ -74,7 +74,7 @@ def add_fit(subparsers):
         "--add",
         action="store_true",
         help="add clips to the model that is there. What it hears with stays as it was first fitted (the noise "
-        "profile of modspec-graph, the UBM of ivector-gmm); all else is fitted again on old and new clips. Files that "
+        "profile of the spectra, the UBM of ivector-gmm); all else is fitted again on old and new clips. Files that "
         "it was fitted on are left out. After a change of microphone or mounting, fit anew instead",
     )
     parser.add_argument(
