@@ -166,6 +166,7 @@ def test_only_some_machines(run, dev_data, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_default_places_are_the_original_s(dev_data, tmp_path):
     """A copy of the script in a tree of its own, run from its own folder without flags."""
     repo = tmp_path / "repo"
@@ -254,6 +255,7 @@ def test_an_interrupt_from_the_terminal_reaches_the_workers_too(dev_data, tmp_pa
         assert err.strip() == "interrupted: finished machine ids are kept, run again to go on"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_standard_output_that_cannot_be_written(dev_data, tmp_path):
     args = ["d", "--data", dev_data, "--saved", tmp_path / "saved", "--output", tmp_path / "out", "--jobs", 1]
@@ -266,6 +268,7 @@ def test_standard_output_that_cannot_be_written(dev_data, tmp_path):
     assert len(process.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_two_runs_at_once(dev_data, tmp_path):
     command = [sys.executable, str(SYSTEM1), "d", "--data", str(dev_data), "--jobs", "1", "--quiet"]
     command += ["--saved", str(tmp_path / "saved"), "--output", str(tmp_path / "out")]

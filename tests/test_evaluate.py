@@ -361,6 +361,7 @@ def test_jobs_do_not_matter_and_features_are_not_kept(command, data_2021, tmp_pa
 # Systems
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_calibrated_by_the_training_scores(command, data_2023, tmp_path):
     for name in SYSTEMS:
         code, _, err = command(data_2023, "--machines", "fan", "--system", name)

@@ -108,6 +108,7 @@ def test_one_ubm_for_the_machine_type_depends_on_all_its_ids(run, fan, tmp_path)
     goes_on(run("d", fan, "--ubm", "machine"), "computed again (2)", "fan 00", "fan 12")
 
 
+@pytest.mark.slow
 def test_i_vectors_of_other_settings_or_data_are_not_used(run, fan, tmp_path):
     run("d", fan)
     before = files_below(tmp_path / "out")
@@ -197,6 +198,7 @@ def test_a_damaged_manifest(run, fan, tmp_path, content):
     assert files_below(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ubm", ["id", "machine"])
 def test_training_scores_are_of_extractors_that_did_not_see_the_clip(run, fan, tmp_path, ubm):
     """By the parts: a total variability model and a mixture without each fifth of the training clips."""
@@ -321,6 +323,7 @@ def test_a_full_disk_leaves_nothing_to_trust(run, fan, tmp_path, monkeypatch):
     assert (code, err) == (0, "")
 
 
+@pytest.mark.slow
 def test_progress_bars_name_the_stages(dev_data, tmp_path):
     args = ["d", "--data", dev_data, "--saved", tmp_path / "saved", "--output", tmp_path / "out", "--jobs", 1]
     process = run_script(SYSTEM2, *args, "--dim", 5, *SMALL, "--machines", "fan")

@@ -504,6 +504,7 @@ def test_the_demo_set_is_found(tmp_path):
     assert detect(tmp_path) == "dcase2020"
 
 
+@pytest.mark.slow
 def test_every_evaluation_set_of_the_official_lists(reference, tmp_path):
     """Folders made after the lists: sections, labels and domains of all clips come out as listed."""
     from asd.sections import read_truth

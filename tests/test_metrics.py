@@ -91,6 +91,7 @@ def test_the_area_of_a_resample_is_that_of_its_curve(rng):
             assert _mcclish(_area(fpr[None], tpr[None], 0.1), 0.1)[0] == pytest.approx(pauc(labels, scores))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_ids", [1, 12])
 def test_an_interval_covers_the_truth_about_as_often_as_it_says(n_ids):
     """Of a machine id's figures and of their mean; normal scores, the anomalies one standard deviation above."""

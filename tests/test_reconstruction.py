@@ -81,6 +81,7 @@ def test_a_score_does_not_depend_on_the_other_clips(seed, order):
     np.testing.assert_array_equal(detector.decision_function(np.asfortranarray(clips)[order]), together[order])
 
 
+@pytest.mark.slow
 def test_training_scores_are_those_of_new_normal_clips(rng):
     detector = ReconstructionDiscriminant().fit(spectra(rng, 400), auxiliary=[spectra(rng, 400, centre=0.2)])
     new = detector.decision_function(spectra(rng, 400))
@@ -205,6 +206,7 @@ def test_training_spectra_of_other_ids_serve_as_siblings(run, tmp_path, rng):
     assert detector.discriminant_ is not None
 
 
+@pytest.mark.slow
 def test_the_evaluation_set_and_the_same_bytes_for_any_number_of_workers(run, eval_data, tmp_path):
     ivectors = ("--saved-ivectors", tmp_path / "ivectors", "--report", "--machines", "valve")
     code, out, _ = run("e", eval_data, *ivectors)
@@ -219,6 +221,7 @@ def test_the_evaluation_set_and_the_same_bytes_for_any_number_of_workers(run, ev
 # The real data
 
 
+@pytest.mark.slow
 def test_the_ten_labelled_ids(reference, run, tmp_path):
     """AUC 92.5 and pAUC 83.0 on average over the types, and no type far below System 1, from spectra alone."""
     (tmp_path / "empty").mkdir()

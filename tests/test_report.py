@@ -174,6 +174,7 @@ def test_the_same_bytes_each_time(tmp_path):
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 def test_a_page_of_the_whole_development_set_is_under_6_mb(tmp_path):
     """23 ids of 473 clips, each with a player and a long address, ten of them explained."""
     rng = np.random.default_rng(0)

@@ -346,6 +346,7 @@ def test_another_file_is_not_appended_to(model, folder, tmp_path):
         Watcher(model, tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_memory_and_state_do_not_grow_over_2000_files(looks, folder, sounds, model, monkeypatch):
     write_wav(folder / "one.wav", sounds[0][:8000])
     watcher = looks()
