@@ -149,8 +149,8 @@ class Cluster:
             try:
                 return future.result(timeout=min(5, self.patience))
             except _TIMEOUTS:
-                if future.done():
-                    raise  # the call's own
+                if future.done():  # just now; or the call itself timed out, which is raised here again
+                    return future.result()
                 waited = 0 if self._client.nthreads() else waited + min(5, self.patience)
                 if waited >= self.patience:
                     raise self._no_worker() from None
