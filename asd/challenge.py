@@ -18,17 +18,11 @@ from asd.cache import CacheError
 from asd.console import display, positive, reported
 from asd.files import remove_leftovers
 from asd.fusion import is_constant
-from asd.outputs import SPLIT_NAME, TITLE, Outputs, Places, Scored, require_writable
+from asd.outputs import SPLIT_NAME, TITLE, IncompleteIdWarning, Outputs, Places, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
 from asd.scoring import score, with_siblings, with_view
 
 REPORT_CLIPS = 5  # explained in a report, of either label
-
-
-class IncompleteIdWarning(DataWarning):
-    """A machine id has no training or no test clips."""
-
-    kind = "machine ids left out for want of clips"
 
 
 class IncompleteCacheWarning(DataWarning):
@@ -49,7 +43,7 @@ class ConstantScoresWarning(DataWarning):
     kind = "machine ids whose clips all score the same with a system, which adds nothing"
 
 
-def main(system, description, script, repo, argv=None, *, saved=None, add_arguments=None):
+def main(system, description, script, repo, argv=None, *, saved=None, add_arguments=None, features=True):
     """Run a system's script and return its exit code.
 
     Parameters
@@ -66,10 +60,12 @@ def main(system, description, script, repo, argv=None, *, saved=None, add_argume
         `saved/` beside the script.
     add_arguments : callable, optional
         Adds the system's own arguments to the parser.
+    features : bool
+        Whether the system computes features; else the flags for these are taken and do nothing.
     """
     script, repo = Path(script), Path(repo)
     default_saved, saved_help = saved or (lambda args: script.parent / "saved", "saved/ beside the script")
-    parser = _parser(description, script, repo, saved_help)
+    parser = _parser(description, script, repo, saved_help, features)
     if add_arguments is not None:
         add_arguments(parser)
     args = parser.parse_args(argv)
@@ -232,30 +228,20 @@ def fuse(
         try:
             outputs.add(_fused(ensemble, mode, wavs.get(clips.key, clips), read))
         except DataError as error:
-            unusable.append((clips, str(error)))
+            unusable.append(str(error))
+    folders, source = outputs.folders, read.scores
     return _conclude(
-        outputs,
-        incomplete,
-        [error for _, error in unusable],
-        machines,
-        ids,
-        outputs.folders,
-        started,
-        kind=OneSystemWarning,
-        dropped=[clips for clips, _ in unusable],
-        source=read.scores,
+        outputs, incomplete, unusable, machines, ids, folders, started, kind=OneSystemWarning, source=source
     )
 
 
-def _conclude(
-    outputs, incomplete, unusable, machines, ids, folders, started, *, kind=IncompleteIdWarning, dropped=(), source=None
-):
+def _conclude(outputs, incomplete, unusable, machines, ids, folders, started, *, kind=IncompleteIdWarning, source=None):
     """Write what is left to write once all ids are scored; say what was not."""
     mode, data = outputs.mode, source or outputs.places.data
     if mode == "d" and outputs.rows:
         for clips, problem in incomplete:
             warnings.warn(kind(clips, problem), stacklevel=3)
-    outputs.remove_stale([*(clips for clips, _ in incomplete), *dropped], machines, ids)
+    outputs.remove_stale(ids, machines)
     summary = outputs.finish() if outputs.rows else None
     for folder in folders:
         remove_leftovers(folder, started)
@@ -375,7 +361,8 @@ def _other_mode_hint(data, mode):
     return ""
 
 
-def _parser(description, script, repo, saved):
+def _parser(description, script, repo, saved, features):
+    unused = None if features else "taken as by the other scripts; without effect, no features are computed here"
     parser = argparse.ArgumentParser(
         prog=script.name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -396,7 +383,7 @@ def _parser(description, script, repo, saved):
         "--saved",
         type=Path,
         metavar="DIR",
-        help=f"feature cache, read and written (default: {saved})",
+        help=unused or f"feature cache, read and written (default: {saved})",
     )
     parser.add_argument(
         "--output",
@@ -407,15 +394,21 @@ def _parser(description, script, repo, saved):
     )
     parser.add_argument("--machines", nargs="+", metavar="NAME", help="only these machine types (default: all found)")
     parser.add_argument(
-        "--jobs", type=positive, metavar="N", help=f"worker processes (default: all cores, here {available_cores()})"
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help=unused or f"worker processes (default: all cores, here {available_cores()})",
     )
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
-        help="analyse clips on a Dask cluster instead: address of its scheduler, e.g. tcp://host:8786, or local to "
+        help=unused
+        or "analyse clips on a Dask cluster instead: address of its scheduler, e.g. tcp://host:8786, or local to "
         "start one here with --jobs workers (docs/scaling.md)",
     )
-    parser.add_argument("--force", action="store_true", help="compute features again where the WAVs are there")
+    parser.add_argument(
+        "--force", action="store_true", help=unused or "compute features again where the WAVs are there"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument(
         "--report",

@@ -33,19 +33,13 @@ from asd.audio import BrokenClipWarning, DataError, DataWarning, Recording, file
 from asd.console import display, positive, reported
 from asd.files import remove_leftovers
 from asd.layouts import LAYOUTS
-from asd.outputs import ForeignScoresWarning, OneClassWarning, Scored, require_writable
+from asd.outputs import ForeignScoresWarning, IncompleteIdWarning, OneClassWarning, Scored, require_writable
 from asd.parallel import ClipMap, available_cores
 from asd.scoring import score, warnings_about, with_siblings
 
 OUTPUT = "evaluation"
 REPORT_CLIPS = 5  # explained in a report, of either label
 GAMMA = 0.9  # quantile at which the challenge's baselines set their thresholds
-
-
-class LeftOutWarning(DataWarning):
-    """A machine id has no usable training or test clips."""
-
-    kind = "machine ids left out for want of clips"
 
 
 class SupplementalWarning(DataWarning):
@@ -130,7 +124,7 @@ def evaluate(
 
     Warns
     -----
-    LeftOutWarning, BrokenClipWarning
+    IncompleteIdWarning, BrokenClipWarning
         For machine ids and clips that are left out.
     OneClassWarning, DomainWarning, UnlabelledWarning
         For machine ids that lack figures.
@@ -170,7 +164,7 @@ def evaluate(
         if problem:
             outputs.remove(clips)
             if labelled:
-                warnings.warn(LeftOutWarning(clips, problem), stacklevel=2)
+                warnings.warn(IncompleteIdWarning(clips, problem), stacklevel=2)
             incomplete.append((clips, problem, labelled))
         else:
             outputs.add(clips, scored, _threshold(clips, scored, false_alarms))

@@ -17,6 +17,12 @@ SPLIT_NAME = {"d": "dev", "e": "eval"}
 TITLE = {"d": "development set", "e": "evaluation set"}
 
 
+class IncompleteIdWarning(DataWarning):
+    """A machine id has no usable training or no usable test clips."""
+
+    kind = "machine ids left out for want of clips"
+
+
 class OneClassWarning(DataWarning):
     """A test set holds one class only."""
 
@@ -178,17 +184,24 @@ class Outputs:
             results.write_meta(self.places.submission_folder(self.system) / f"{self.system.submission}.meta.yaml", meta)
         return self._summary()
 
-    def remove_stale(self, incomplete, machines, ids):
-        """Remove what an earlier run wrote of ids that cannot be scored now; warn of ids that are not in the data."""
-        for clips in incomplete:
-            for folder in self._folders_of_clips:
-                (folder / results.scores_name(*clips.key)).unlink(missing_ok=True)
-        if machines is None:
-            ours = {results.scores_name(*clips.key) for clips in ids}
-            for folder in self._folders_of_clips:
-                for path in sorted(folder.glob(results.scores_name("*", "*"))):
-                    if path.name not in ours:
-                        warnings.warn(ForeignScoresWarning(path, "not of this data set"), stacklevel=3)
+    def remove_stale(self, ids, machines):
+        """Remove what an earlier run wrote of ids that were not scored now; warn of ids that are not in the data.
+
+        Parameters
+        ----------
+        ids : sequence of MachineId
+            All of the run's.
+        machines : sequence of str or None
+            The machine types that the run was confined to; then other ids are no surprise.
+        """
+        scored = {results.scores_name(row.machine, row.id) for row in self.rows}
+        ours = {results.scores_name(*clips.key) for clips in ids}
+        for folder in self._folders_of_clips:
+            for name in ours - scored:
+                (folder / name).unlink(missing_ok=True)
+            for path in sorted(folder.glob(results.scores_name("*", "*"))) if machines is None else ():
+                if path.name not in ours:
+                    warnings.warn(ForeignScoresWarning(path, "not of this data set"), stacklevel=3)
 
     def _row(self, scored):
         labels = scored.labels

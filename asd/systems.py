@@ -69,6 +69,8 @@ class System:
         Systems whose z-scores are added to its own, where their features lie, and how much they count.
     uses_siblings : bool
         Whether its detector is fitted with the training features of the other ids of the machine type.
+    n_jobs : int
+        Threads of its detector, where that takes any; a run sets it.
     """
 
     authors = ()
@@ -76,6 +78,7 @@ class System:
     parts = ()
     views = ()
     uses_siblings = False
+    n_jobs = 1
 
 
 class ModspecGraph(System):
@@ -137,7 +140,6 @@ class ModspecGraph(System):
             "modulation_range": tuple(modulation_range),
         }
         self.sigma_floor = sigma_floor
-        self.n_jobs = 1  # threads of the detector; a run sets it
 
     @property
     def parameters(self):

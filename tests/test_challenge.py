@@ -334,7 +334,6 @@ def test_an_unusable_cache_without_its_clips(run, fan, tmp_path):
     (tmp_path / "empty").mkdir()
     path = tmp_path / "saved/fan12_X_train_NR-100_d_.npy"
     np.save(path, np.zeros((12, 23, 8)))
-    (tmp_path / "out").rename(tmp_path / "before")
     err = stops(run("d", tmp_path / "empty"), path, "23, 8", "delete")
     assert len(err.splitlines()) == 1
     assert [p.name for p in (tmp_path / "out" / SCORES).iterdir()] == ["anomaly_score_fan_id_00.csv"]

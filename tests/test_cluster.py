@@ -6,12 +6,12 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 from conftest import SYSTEM1, SYSTEM2, files_below, only_line, run_script
+from test_parallel import bug, die, odd_one_out
 
 from asd import synth
 from asd.audio import AudioError, DataWarning
@@ -21,22 +21,6 @@ from asd.parallel import ClipMap
 
 def product(n):
     return (np.ones((n, 50)) @ np.ones((50, 3))).sum(), os.getpid()
-
-
-def odd_one_out(n):
-    if n == 3:
-        raise AudioError("3.wav", "broken")
-    if n == 5:
-        warnings.warn(DataWarning("5.wav", "mended"), stacklevel=2)
-    return n
-
-
-def bug(n):
-    raise ZeroDivisionError
-
-
-def die(n):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def slowly(n, folder):

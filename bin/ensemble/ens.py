@@ -53,7 +53,7 @@ def system(args):
 
 
 def main(argv=None):
-    return challenge.main(system, __doc__, SCRIPT, SCRIPT.parents[2], argv, add_arguments=add_arguments)
+    return challenge.main(system, __doc__, SCRIPT, SCRIPT.parents[2], argv, add_arguments=add_arguments, features=False)
 
 
 if __name__ == "__main__":
